@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Requests: map → (probe) → plan → freeze → record. */
+#include "lane-private.h"
+
+VfRequest *
+vf_request_new (void)
+{
+  return g_rc_box_new0 (VfRequest);
+}
+
+static void
+request_clear (gpointer data)
+{
+  VfRequest *request = data;
+
+  g_clear_pointer (&request->alarm, vf_alarm_cancel);
+  g_strfreev (request->disks);
+  g_free (request->reason);
+  g_free (request->owner);
+}
+
+void
+vf_request_free (VfRequest *request)
+{
+  g_rc_box_release_full (request, request_clear);
+}
+
+/* Answers once; later answers are for nobody. */
+void
+lane_answer (VfRequest *request, VfFreeze *freeze, const GError *error)
+{
+  if (request->answered)
+    return;
+  request->answered = TRUE;
+  g_clear_pointer (&request->alarm, vf_alarm_cancel);
+  if (freeze == NULL && request->reserved)
+    {
+      vf_world_unreserve (request->lane->world, request->uid);
+      request->reserved = FALSE;
+    }
+  request->done (request, freeze, error, request->data);
+}
+
+static void
+finish (VfLane *lane, VfRequest *request, GError *error)
+{
+  g_autoptr (GError) owned = error;
+
+  g_assert (lane->current == request);
+  lane->current = NULL;
+  lane_answer (request, NULL, owned);
+  vf_request_free (request);
+}
+
+void
+lane_fail_requests (VfLane *lane, const GError *error)
+{
+  VfRequest *request;
+
+  while ((request = g_queue_pop_head (&lane->requests)) != NULL)
+    {
+      lane_answer (request, NULL, error);
+      vf_request_free (request);
+    }
+}
+
+/* --- coming and going ----------------------------------------------------------------------- */
+
+static void
+on_timeout (gpointer data)
+{
+  VfRequest *request = data;
+  VfLane *lane = request->lane;
+  g_autoptr (GError) error = NULL;
+
+  request->alarm = NULL;
+  if (request == lane->undo_for)
+    {
+      /* It is known what went wrong. */
+      lane_answer (request, NULL, lane->undo_error);
+      return;
+    }
+  if (lane_wants_thaw (lane) && lane->attempts > 0)
+    error = lane_error (lane, VF_ERROR_AGENT_UNAVAILABLE,
+                        "an earlier freeze is still to be thawed, and the guest agent does not do "
+                        "it; see to the agent in the guest");
+  else
+    error = lane_error (lane, VF_ERROR_TIMEOUT, "not frozen in time; %s",
+                        request == lane->current && lane->step == STEP_FREEZE
+                            ? "the guest is being thawed"
+                            : "nothing was frozen");
+  if (g_queue_remove (&lane->requests, request))
+    {
+      lane_answer (request, NULL, error);
+      vf_request_free (request);
+    }
+  else
+    lane_answer (request, NULL, error); /* its call is under way; what that froze is undone */
+}
+
+/* Freezes that the domain has, and those on their way. */
+static guint
+count_freezes (VfLane *lane)
+{
+  guint count = lane->domain->freezes->len;
+
+  for (GList *l = lane->requests.head; l != NULL; l = l->next)
+    count += ((VfRequest *) l->data)->reserved;
+  return count + (lane->current != NULL && lane->current->reserved);
+}
+
+void
+vf_lane_request (VfLane *lane, VfRequest *request)
+{
+  g_autoptr (GError) error = NULL;
+
+  request->lane = lane;
+  if (lane->world->stopping)
+    error = lane_error (lane, VF_ERROR_DISCONNECTED, "the service is being stopped");
+  else if (!request->map_only)
+    request->reserved
+        = vf_world_reserve (lane->world, request->uid, count_freezes (lane), &error);
+  if (error != NULL)
+    {
+      lane_answer (request, NULL, error);
+      vf_request_free (request);
+      return;
+    }
+  request->alarm = vf_clock_set (lane->world->clock, request->deadline, on_timeout, request);
+  g_queue_push_tail (&lane->requests, request);
+  lane_step (lane);
+}
+
+static void
+drop (VfRequest *request, const char *owner)
+{
+  g_autoptr (GError) error = NULL;
+
+  if (request == NULL || g_strcmp0 (request->owner, owner) != 0)
+    return;
+  error = lane_error (request->lane, VF_ERROR_TIMEOUT, "its caller has left");
+  lane_answer (request, NULL, error);
+}
+
+void
+vf_lane_drop_requests (VfLane *lane, const char *owner)
+{
+  GList *next;
+
+  for (GList *l = lane->requests.head; l != NULL; l = next)
+    {
+      VfRequest *request = l->data;
+
+      next = l->next;
+      if (g_strcmp0 (request->owner, owner) != 0)
+        continue;
+      g_queue_delete_link (&lane->requests, l);
+      drop (request, owner);
+      vf_request_free (request);
+    }
+  drop (lane->current, owner);
+  drop (lane->undo_for, owner);
+}
+
+/* --- the steps ------------------------------------------------------------------------------ */
+
+static void freeze_planned (VfLane *lane);
+static void on_mapped (VfCall *call, gpointer data);
+static void on_probed (VfCall *call, gpointer data);
+static void on_frozen (VfCall *call, gpointer data);
+
+void
+lane_start_request (VfLane *lane)
+{
+  VfRequest *request = g_queue_pop_head (&lane->requests);
+  const VfDomainInfo *info = lane->domain->info;
+  gboolean map_stands = vf_ledger_in_period (lane->ledger) && !lane_abilities (lane).grow;
+  g_auto (GStrv) now = vf_domain_info_targets (info);
+
+  g_assert (lane->current == NULL);
+  lane->current = request;
+  for (guint i = 0; request->disks != NULL && request->disks[i] != NULL; i++)
+    if (!g_strv_contains ((const char *const *) now, request->disks[i]))
+      {
+        finish (lane, request,
+                lane_error (lane, VF_ERROR_UNKNOWN_DISK, "it has no disk “%s” any more",
+                            request->disks[i]));
+        return;
+      }
+  if (map_stands)
+    {
+      if (!request->map_only)
+        freeze_planned (lane);
+      else if (vf_ledger_get_map (lane->ledger) != NULL)
+        finish (lane, request, NULL);
+      else
+        finish (lane, request,
+                lane_error (lane, VF_ERROR_NOT_MAPPED,
+                            "it is frozen, and its filesystems were not known before"));
+      return;
+    }
+  if (!info->agent_connected)
+    {
+      finish (lane, request,
+              lane_error (lane, VF_ERROR_AGENT_UNAVAILABLE,
+                          "its guest agent is not connected; install and start qemu-guest-agent "
+                          "in the guest, and give the domain a channel “org.qemu.guest_agent.0”"));
+      return;
+    }
+  if (lane->quarantined && !vf_slots_free_now (lane->world->slots, VF_SLOT_QUARANTINE))
+    {
+      finish (lane, request,
+              lane_error (lane, VF_ERROR_AGENT_UNAVAILABLE,
+                          "its guest agent did not answer the last call, and others like it are "
+                          "being waited for; try again later"));
+      return;
+    }
+  g_clear_pointer (&lane->map_targets, g_strfreev);
+  lane->map_targets = g_steal_pointer (&now);
+  lane_call (lane, STEP_MAP, VF_CALL_MAP, NULL, on_mapped, VF_SLOT_COMMON);
+}
+
+/* After an answer: is there still somebody to go on for? Otherwise the request is finished. */
+static VfRequest *
+look_again (VfLane *lane)
+{
+  VfRequest *request = lane->current;
+
+  if (request->answered)
+    {
+      finish (lane, request, NULL);
+      return NULL;
+    }
+  if (lane->call_epoch != lane->epoch || !lane->domain->info->running)
+    {
+      finish (lane, request,
+              lane_error (lane, VF_ERROR_NOT_RUNNING,
+                          "it was stopped, reset or paused meanwhile; nothing was frozen"));
+      return NULL;
+    }
+  return request;
+}
+
+static void
+use_map (VfLane *lane, GPtrArray *map)
+{
+  VfRequest *request = lane->current;
+
+  vf_ledger_set_map (lane->ledger, map, (const char *const *) lane->map_targets);
+  if (!request->map_only)
+    freeze_planned (lane);
+  else if (map != NULL)
+    finish (lane, request, NULL);
+  else
+    finish (lane, request,
+            lane_error (lane, VF_ERROR_NOT_MAPPED, "its guest agent does not tell its filesystems"));
+}
+
+static void
+on_mapped (VfCall *call, gpointer data)
+{
+  g_autoptr (VfCall) answer = call;
+  VfLane *lane = lane_called (call, data);
+  g_autoptr (VfDomain) domain = lane->domain; /* the call's reference */
+
+  if (look_again (lane) == NULL)
+    ;
+  else if (answer->error == NULL)
+    use_map (lane, answer->map);
+  else if (!answer->answered || vf_ledger_in_period (lane->ledger))
+    finish (lane, lane->current, g_steal_pointer (&answer->error));
+  else
+    lane_call (lane, STEP_PROBE, VF_CALL_PROBE, NULL, on_probed, VF_SLOT_COMMON);
+  lane_step (lane);
+}
+
+/* The agent refused the map: is it frozen, or was just that forbidden? */
+static void
+on_probed (VfCall *call, gpointer data)
+{
+  g_autoptr (VfCall) answer = call;
+  VfLane *lane = lane_called (call, data);
+  g_autoptr (VfDomain) domain = lane->domain;
+
+  if (look_again (lane) == NULL)
+    ;
+  else if (answer->error == NULL)
+    use_map (lane, NULL);
+  else if (answer->answered)
+    finish (lane, lane->current,
+            lane_error (lane, VF_ERROR_FROZEN_ELSEWHERE,
+                        "it is frozen already, and not by this service; whoever froze it must thaw "
+                        "it (“virsh domfsthaw”)"));
+  else
+    finish (lane, lane->current, g_steal_pointer (&answer->error));
+  lane_step (lane);
+}
+
+/* The errors of the ledger know nothing of domains. */
+static GError *
+for_domain (VfLane *lane, GError *error)
+{
+  GError *named = lane_error (lane, (VfError) error->code, "%s", error->message);
+
+  g_error_free (error);
+  return named;
+}
+
+/* MaxHold bounds the time that the guest is frozen by any chain of freezes. */
+static GError *
+check_max_hold (VfLane *lane, gint64 hold)
+{
+  gint64 max = lane->domain->config->max_hold, left;
+
+  if (lane->since == 0)
+    return NULL;
+  left = lane->since + max - vf_clock_now ();
+  if (hold <= left)
+    return NULL;
+  return lane_error (lane, VF_ERROR_LIMITS_EXCEEDED,
+                     "it would be frozen for longer than MaxHold (%" G_GINT64_FORMAT
+                     " s); %" G_GINT64_FORMAT " s are left, ask for a shorter hold, or wait until "
+                     "it is thawed",
+                     max / G_USEC_PER_SEC, MAX (left, 0) / G_USEC_PER_SEC);
+}
+
+static VfFreeze *
+make_freeze (VfLane *lane, VfRequest *request, VfPlan *plan)
+{
+  VfWorld *world = lane->world;
+  VfFreeze *freeze = vf_freeze_new (lane->domain, world->next_number++);
+  gint64 now = vf_clock_now ();
+
+  freeze->disks = g_strdupv (request->disks);
+  freeze->plan = plan;
+  freeze->map = vf_ledger_get_map (lane->ledger);
+  if (freeze->map != NULL)
+    g_ptr_array_ref (freeze->map);
+  freeze->owner = g_strdup (request->owner);
+  freeze->uid = request->uid;
+  freeze->reason = g_strdup (request->reason);
+  freeze->lease = request->lease;
+  freeze->scope = request->scope;
+  freeze->engine = vf_domain_engine (lane->domain);
+  freeze->created = g_get_real_time ();
+  vf_freeze_set_deadline (
+      freeze, MIN (now + request->hold, lane->since + lane->domain->config->max_hold));
+  return freeze;
+}
+
+/* The guest is as planned: the freeze begins, or fails and is undone. */
+static void
+record (VfLane *lane, guint count)
+{
+  VfRequest *request = lane->current;
+  g_autoptr (VfPlan) plan = g_steal_pointer (&lane->plan);
+  VfFreeze *freeze;
+  GError *error = NULL;
+
+  if (!vf_ledger_commit (lane->ledger, lane->world->next_number, plan, count, &error))
+    {
+      lane->current = NULL;
+      lane_set_undo (lane, plan->freeze, FALSE, request, for_domain (lane, error));
+      return;
+    }
+  if (lane->since == 0)
+    lane_begin_period (lane);
+  freeze = make_freeze (lane, request, g_steal_pointer (&plan));
+  vf_ledger_hold_counts (lane->ledger, freeze->number, &freeze->frozen, &freeze->skipped);
+  g_hash_table_add (lane->world->freezes, freeze);
+  g_ptr_array_add (lane->domain->freezes, freeze);
+  lane_set_deadline (lane);
+  request->reserved = FALSE; /* the freeze counts now */
+  lane->current = NULL;
+  lane_show (lane);
+  lane->world->observer->freeze_added (freeze, lane->world->observer_data);
+  lane_answer (request, freeze, NULL);
+  vf_request_free (request);
+}
+
+static void
+freeze_planned (VfLane *lane)
+{
+  VfRequest *request = lane->current;
+  g_auto (GStrv) now = vf_domain_info_targets (lane->domain->info);
+  GError *error = check_max_hold (lane, request->hold);
+
+  if (error != NULL)
+    {
+      finish (lane, request, error);
+      return;
+    }
+  lane->plan = vf_ledger_plan (lane->ledger, (const char *const *) request->disks, request->scope,
+                               lane_abilities (lane), (const char *const *) now, &error);
+  if (lane->plan == NULL)
+    {
+      finish (lane, request, for_domain (lane, error));
+      return;
+    }
+  if (!vf_plan_needs_freeze (lane->plan))
+    {
+      record (lane, 0);
+      return;
+    }
+  lane_call (lane, STEP_FREEZE, VF_CALL_FREEZE,
+             lane->plan->freeze_all ? NULL : lane_mountpoints (lane->plan->freeze), on_frozen,
+             VF_SLOT_COMMON);
+  lane_show (lane);
+}
+
+static void
+on_frozen (VfCall *call, gpointer data)
+{
+  g_autoptr (VfCall) answer = call;
+  VfLane *lane = lane_called (call, data);
+  g_autoptr (VfDomain) domain = lane->domain;
+  VfRequest *request = lane->current;
+  gboolean same_run = call->run == domain->info->run && domain->info->active;
+
+  if (lane->call_epoch != lane->epoch)
+    {
+      /* Reset or stopped in between: before or after the freeze, who knows. */
+      g_autoptr (VfPlan) plan = g_steal_pointer (&lane->plan);
+      GError *error = lane_error (lane, VF_ERROR_NOT_RUNNING,
+                                  "it was stopped or reset while it was being frozen");
+
+      lane->current = NULL;
+      if (same_run)
+        lane_set_undo (lane, plan->freeze, TRUE, request, error);
+      else
+        {
+          lane_answer (request, NULL, error);
+          g_error_free (error);
+          vf_request_free (request);
+        }
+    }
+  else if (answer->error != NULL || request->answered)
+    {
+      g_autoptr (VfPlan) plan = g_steal_pointer (&lane->plan);
+      gboolean in_doubt = answer->error != NULL;
+
+      if (in_doubt && !answer->sent)
+        finish (lane, request, g_steal_pointer (&answer->error));
+      else
+        {
+          lane->current = NULL;
+          lane_set_undo (lane, plan->freeze, in_doubt, request, g_steal_pointer (&answer->error));
+        }
+    }
+  else
+    record (lane, answer->count);
+  lane_step (lane);
+}
+
+gboolean
+vf_lane_renew (VfLane *lane, VfFreeze *freeze, gint64 hold, GError **error)
+{
+  GError *problem = NULL;
+
+  if (freeze->state == VF_FREEZE_LOST)
+    problem = lane_error (lane, VF_ERROR_CONSISTENCY_LOST,
+                          "the freeze cannot be renewed: %s; discard what was copied",
+                          vf_lost_text (freeze->why));
+  else if (freeze->state == VF_FREEZE_THAWING)
+    problem = lane_error (lane, VF_ERROR_CONSISTENCY_LOST,
+                          "the freeze cannot be renewed: it is being thawed");
+  else
+    problem = check_max_hold (lane, hold);
+  if (problem != NULL)
+    {
+      g_propagate_error (error, problem);
+      return FALSE;
+    }
+  vf_freeze_set_deadline (freeze, vf_clock_now () + hold);
+  lane_set_deadline (lane);
+  lane->world->observer->freeze_changed (freeze, VF_FREEZE_CHANGED_DEADLINE,
+                                         lane->world->observer_data);
+  return TRUE;
+}

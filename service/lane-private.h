@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The state of a lane, shared by lane.c (order of work, events), lane-freeze.c (requests) and
+ * lane-thaw.c (thaws, verification). Nobody else includes this.
+ */
+#pragma once
+
+#include "error.h"
+#include "lane.h"
+
+typedef enum {
+  STEP_IDLE,
+  STEP_MAP,    /* of the current request */
+  STEP_PROBE,
+  STEP_FREEZE,
+  STEP_THAW,
+  STEP_VERIFY,
+} Step;
+
+/* Somebody waits for the guest to be thawed (Freeze.Thaw, Domain.ThawAll). */
+typedef struct {
+  VfLane *lane;
+  GPtrArray *list; /* the list that it is in; borrowed */
+  VfAlarm *alarm;  /* FreezeTimeout */
+  VfAnswer answer;
+  gpointer data;
+} Waiter;
+
+/*
+ * An ending that is not through yet: of a freeze by its owner's Thaw (freeze is set, and in state
+ * thawing), or just somebody else waiting for the guest to follow the freeze that he ended.
+ */
+typedef struct {
+  VfFreeze *freeze;   /* or NULL */
+  VfFreeze *about;    /* whose filesystems matter */
+  GPtrArray *waiters; /* Waiter* */
+  gboolean verifying; /* the verification under way is for it, too */
+} Settle;
+
+struct _VfLane {
+  VfDomain *domain; /* the owner */
+  VfWorld *world;
+  VfLedger *ledger;
+
+  Step step;
+  gboolean busy_stepping;
+  guint epoch;      /* counts how often the guest has lost its freezes by itself (reset, stopped) */
+  guint call_epoch; /* as it was when the call under way was made */
+
+  /* requests */
+  GQueue requests;     /* VfRequest*, waiting */
+  VfRequest *current;  /* whose call is under way */
+  char **map_targets;  /* the domain's disks when the map was asked for */
+  VfPlan *plan;        /* of the freeze under way */
+
+  /* a freeze that was done, or may have been, and must be undone */
+  VfThawPlan *undo;
+  gboolean in_doubt;    /* may have been */
+  VfRequest *undo_for;  /* to be told undo_error when the guest is thawed */
+  GError *undo_error;
+
+  /* thaws */
+  VfThawPlan *thawing;  /* the one under way */
+  gboolean thawing_undo;
+  guint attempts;       /* that failed; 0: nothing is owed */
+  VfAlarm *retry;
+  GPtrArray *settles;   /* Settle* */
+  GPtrArray *brakes;    /* Waiter* of ThawAll */
+  GPtrArray *braking;   /* those whom the thaw under way is for */
+  gboolean quarantined; /* the last call timed out */
+
+  /* the frozen period */
+  gint64 since;         /* boot time, µs; 0: none */
+  gint64 since_real;
+  VfAlarm *deadline;
+  VfAlarm *verify;
+  gboolean verify_due;
+  VfAlarm *guest_limit;
+
+  VfGuestState shown;
+  gint64 shown_since;
+};
+
+/* lane.c */
+void lane_step (VfLane *lane);
+VfAbilities lane_abilities (VfLane *lane);
+void lane_call (VfLane *lane, Step step, VfCallKind kind, char **mountpoints,
+                void (*done) (VfCall *call, gpointer data), VfSlotClass slot_class);
+/* At the start of each done: the lane, idle again; notes what the call tells of the agent. */
+VfLane *lane_called (VfCall *call, gpointer data);
+void lane_show (VfLane *lane);
+void lane_set_deadline (VfLane *lane);
+void lane_begin_period (VfLane *lane);
+void lane_end_period (VfLane *lane);
+char **lane_mountpoints (GPtrArray *filesystems);
+GError *lane_error (VfLane *lane, VfError code, const char *format, ...) G_GNUC_PRINTF (3, 4);
+
+/* lane-freeze.c */
+void lane_answer (VfRequest *request, VfFreeze *freeze, const GError *error);
+void lane_start_request (VfLane *lane);
+void lane_fail_requests (VfLane *lane, const GError *error);
+
+/* lane-thaw.c */
+void lane_set_undo (VfLane *lane, GPtrArray *freeze, gboolean in_doubt, VfRequest *request,
+                    GError *error);
+void lane_clear_undo (VfLane *lane);
+gboolean lane_wants_thaw (VfLane *lane);
+void lane_start_thaw (VfLane *lane);
+void lane_start_brake (VfLane *lane);
+gboolean lane_wants_verify (VfLane *lane);
+void lane_start_verify (VfLane *lane);
+void lane_retry_now (VfLane *lane);
+void lane_lose (VfLane *lane, VfFreeze *freeze, VfLostWhy why);
+void lane_lose_all (VfLane *lane, VfLostWhy why);
+void lane_release (VfLane *lane, VfFreeze *freeze, VfReleasedWhy why);
+/* The guest is known to have nothing frozen any more, and not because we thawed it. */
+void lane_thawed_by_itself (VfLane *lane, VfLostWhy why);
+void lane_fail_waiters (VfLane *lane, const GError *error);
+GPtrArray *lane_waiters_new (void);
+Settle *lane_find_settle (VfLane *lane, VfFreeze *freeze);
+void lane_settle_free (gpointer data);

@@ -1,0 +1,583 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* How freezes end: thaws, debts, verification, and those who wait for them. */
+#include "lane-private.h"
+
+#define RETRY_FIRST (250 * G_TIME_SPAN_MILLISECOND)
+#define RETRY_MOST (30 * G_TIME_SPAN_SECOND)
+
+/* A lost freeze is kept this long for its owner to learn of it. */
+#define LOST_KEPT (10 * G_TIME_SPAN_MINUTE)
+
+/* --- those who wait ------------------------------------------------------------------------- */
+
+static void
+waiter_free (gpointer data)
+{
+  Waiter *waiter = data;
+
+  g_clear_pointer (&waiter->alarm, vf_alarm_cancel);
+  g_free (waiter);
+}
+
+GPtrArray *
+lane_waiters_new (void)
+{
+  return g_ptr_array_new_with_free_func (waiter_free);
+}
+
+/* Takes all out of the list first: an answer may lead to more. */
+static void
+answer_all (GPtrArray *list, const GError *error)
+{
+  g_autoptr (GPtrArray) due = lane_waiters_new ();
+
+  g_ptr_array_extend_and_steal (due, g_ptr_array_ref (list));
+  g_ptr_array_set_size (list, 0);
+  for (guint i = 0; i < due->len; i++)
+    {
+      Waiter *waiter = g_ptr_array_index (due, i);
+
+      g_clear_pointer (&waiter->alarm, vf_alarm_cancel);
+      waiter->answer (error, waiter->data);
+    }
+}
+
+static void
+on_waiter_timeout (gpointer data)
+{
+  Waiter *waiter = data;
+  VfLane *lane = waiter->lane;
+  VfAnswer answer = waiter->answer;
+  gpointer answer_data = waiter->data;
+  g_autoptr (GError) error = lane_error (
+      lane, VF_ERROR_TIMEOUT,
+      "not thawed in time; %s",
+      lane_wants_thaw (lane) ? "the thaw is owed and will be retried until it succeeds"
+                             : "see to the guest agent in the guest");
+
+  waiter->alarm = NULL;
+  g_ptr_array_remove (waiter->list, waiter);
+  answer (error, answer_data);
+}
+
+static void
+add_waiter (VfLane *lane, GPtrArray *list, gint64 deadline, VfAnswer answer, gpointer data)
+{
+  Waiter *waiter = g_new0 (Waiter, 1);
+
+  waiter->lane = lane;
+  waiter->list = list;
+  waiter->answer = answer;
+  waiter->data = data;
+  waiter->alarm = vf_clock_set (lane->world->clock, deadline, on_waiter_timeout, waiter);
+  g_ptr_array_add (list, waiter);
+}
+
+void
+lane_settle_free (gpointer data)
+{
+  Settle *settle = data;
+
+  g_clear_pointer (&settle->freeze, vf_freeze_unref);
+  vf_freeze_unref (settle->about);
+  g_ptr_array_unref (settle->waiters);
+  g_free (settle);
+}
+
+Settle *
+lane_find_settle (VfLane *lane, VfFreeze *freeze)
+{
+  for (guint i = 0; i < lane->settles->len; i++)
+    {
+      Settle *settle = g_ptr_array_index (lane->settles, i);
+      if (settle->about == freeze)
+        return settle;
+    }
+  return NULL;
+}
+
+static Settle *
+add_settle (VfLane *lane, VfFreeze *freeze, gboolean by_owner)
+{
+  Settle *settle = g_new0 (Settle, 1);
+
+  settle->about = vf_freeze_ref (freeze);
+  if (by_owner)
+    settle->freeze = vf_freeze_ref (freeze);
+  settle->waiters = lane_waiters_new ();
+  g_ptr_array_add (lane->settles, settle);
+  return settle;
+}
+
+static void
+remove_settle (VfLane *lane, Settle *settle)
+{
+  g_ptr_array_remove (lane->settles, settle);
+}
+
+/* Nobody waits any more, and the debts stay. Settlings that were for a waiter alone go. */
+static void
+fail_settle_waiters (VfLane *lane, const GError *error, gboolean (*which) (VfLane *, Settle *))
+{
+  g_autoptr (GPtrArray) settles = g_ptr_array_copy (lane->settles, NULL, NULL);
+
+  for (guint i = 0; i < settles->len; i++)
+    {
+      Settle *settle = g_ptr_array_index (settles, i);
+      g_autoptr (GPtrArray) waiters = NULL;
+
+      if (which != NULL && !which (lane, settle))
+        continue;
+      waiters = g_ptr_array_ref (settle->waiters);
+      if (settle->freeze == NULL)
+        remove_settle (lane, settle);
+      answer_all (waiters, error);
+    }
+}
+
+void
+lane_fail_waiters (VfLane *lane, const GError *error)
+{
+  if (lane->undo_for != NULL)
+    lane_answer (lane->undo_for, NULL, lane->undo_error);
+  answer_all (lane->brakes, error);
+  fail_settle_waiters (lane, error, NULL);
+}
+
+/* --- how a freeze ends ---------------------------------------------------------------------- */
+
+void
+lane_release (VfLane *lane, VfFreeze *freeze, VfReleasedWhy why)
+{
+  g_autoptr (VfFreeze) keep = vf_freeze_ref (freeze);
+  Settle *settle = lane_find_settle (lane, freeze);
+
+  if (freeze->gone)
+    return;
+  freeze->gone = TRUE;
+  g_clear_pointer (&freeze->alarm, vf_alarm_cancel);
+  vf_ledger_release (lane->ledger, freeze->number);
+  g_ptr_array_remove (lane->domain->freezes, freeze);
+  vf_world_unreserve (lane->world, freeze->uid);
+  lane_set_deadline (lane);
+  lane->world->observer->freeze_released (freeze, why, lane->world->observer_data);
+  g_hash_table_remove (lane->world->freezes, freeze);
+  /* Whoever waits for the guest goes on waiting; the object does not. */
+  if (settle != NULL)
+    g_clear_pointer (&settle->freeze, vf_freeze_unref);
+  if (settle != NULL && settle->waiters->len == 0)
+    remove_settle (lane, settle);
+}
+
+static void
+on_lost_kept (gpointer data)
+{
+  VfFreeze *freeze = data;
+
+  freeze->alarm = NULL;
+  lane_release (freeze->domain->lane, freeze, VF_RELEASED_LOST);
+}
+
+void
+lane_lose (VfLane *lane, VfFreeze *freeze, VfLostWhy why)
+{
+  g_return_if_fail (freeze->state != VF_FREEZE_LOST);
+
+  freeze->state = VF_FREEZE_LOST;
+  freeze->why = why;
+  vf_ledger_release (lane->ledger, freeze->number);
+  freeze->alarm
+      = vf_clock_set (lane->world->clock, vf_clock_now () + LOST_KEPT, on_lost_kept, freeze);
+  lane->world->observer->freeze_lost (freeze, lane->world->observer_data);
+}
+
+/* Those held; endings under way go on. */
+void
+lane_lose_all (VfLane *lane, VfLostWhy why)
+{
+  g_autoptr (GPtrArray) freezes = g_ptr_array_copy (lane->domain->freezes, NULL, NULL);
+
+  for (guint i = 0; i < freezes->len; i++)
+    {
+      VfFreeze *freeze = g_ptr_array_index (freezes, i);
+      if (freeze->state == VF_FREEZE_HELD)
+        lane_lose (lane, freeze, why);
+    }
+  lane_set_deadline (lane);
+}
+
+static GError *
+lost_error (VfLane *lane, VfLostWhy why)
+{
+  return lane_error (lane, VF_ERROR_CONSISTENCY_LOST,
+                     "the freeze did not hold to the end: %s; discard what was copied",
+                     vf_lost_text (why));
+}
+
+/* The ending is through; broken: it turned out that the guest was thawed before. */
+static void
+finish_settle (VfLane *lane, Settle *settle, gboolean broken, VfLostWhy why)
+{
+  g_autoptr (GPtrArray) waiters = g_ptr_array_ref (settle->waiters);
+  g_autoptr (VfFreeze) freeze = g_steal_pointer (&settle->freeze);
+  g_autoptr (GError) error = broken && freeze != NULL ? lost_error (lane, why) : NULL;
+
+  remove_settle (lane, settle);
+  if (freeze != NULL && broken)
+    lane_lose (lane, freeze, why);
+  /* A loss that nobody has been told of yet keeps its object. */
+  if (freeze != NULL && (!broken || waiters->len > 0))
+    lane_release (lane, freeze, broken ? VF_RELEASED_LOST : VF_RELEASED_THAWED);
+  answer_all (waiters, error);
+}
+
+/* Finishes all for which which() says so. */
+static void
+finish_settles (VfLane *lane, gboolean (*which) (Settle *settle, gconstpointer data),
+                gconstpointer data, gboolean broken, VfLostWhy why)
+{
+  g_autoptr (GPtrArray) settles = g_ptr_array_new ();
+
+  for (guint i = 0; i < lane->settles->len; i++)
+    if (which (g_ptr_array_index (lane->settles, i), data))
+      g_ptr_array_add (settles, g_ptr_array_index (lane->settles, i));
+  for (guint i = 0; i < settles->len; i++)
+    finish_settle (lane, g_ptr_array_index (settles, i), broken, why);
+}
+
+static gboolean
+all_settles (Settle *settle G_GNUC_UNUSED, gconstpointer data G_GNUC_UNUSED)
+{
+  return TRUE;
+}
+
+static gboolean
+touched_settles (Settle *settle, gconstpointer data)
+{
+  return vf_thaw_plan_touches (data, settle->about->plan);
+}
+
+static gboolean
+verified_settles (Settle *settle, gconstpointer data G_GNUC_UNUSED)
+{
+  return settle->verifying;
+}
+
+static void
+forget_debts (VfLane *lane)
+{
+  lane->attempts = 0;
+  g_clear_pointer (&lane->retry, vf_alarm_cancel);
+}
+
+void
+lane_thawed_by_itself (VfLane *lane, VfLostWhy why)
+{
+  gboolean runs = lane->domain->info->active && why == VF_LOST_RESET;
+
+  lane->epoch++;
+  lane_lose_all (lane, why);
+  vf_ledger_clear (lane->ledger);
+  lane_end_period (lane);
+  finish_settles (lane, all_settles, NULL, TRUE, why);
+  /* A freeze that may still be on its way to a guest that runs on is undone all the same. */
+  if (lane->undo == NULL || !runs || !lane->in_doubt)
+    {
+      lane_clear_undo (lane);
+      forget_debts (lane);
+    }
+}
+
+/* --- undoing a freeze ------------------------------------------------------------------------ */
+
+/*
+ * What request's freeze did, or may have done, is thawed before anything else; then the request
+ * gets its error (taken; NULL where the request has been answered). Takes the request.
+ */
+void
+lane_set_undo (VfLane *lane, GPtrArray *freeze, gboolean in_doubt, VfRequest *request,
+               GError *error)
+{
+  g_assert (lane->undo == NULL && lane->undo_for == NULL);
+  lane->undo = g_new0 (VfThawPlan, 1);
+  lane->undo->all = !vf_ledger_in_period (lane->ledger);
+  lane->undo->thaw = g_ptr_array_ref (freeze);
+  lane->in_doubt = in_doubt;
+  lane->undo_for = request;
+  lane->undo_error = error;
+  forget_debts (lane);
+}
+
+void
+lane_clear_undo (VfLane *lane)
+{
+  g_autoptr (GError) error = g_steal_pointer (&lane->undo_error);
+  VfRequest *request = g_steal_pointer (&lane->undo_for);
+
+  g_clear_pointer (&lane->undo, vf_thaw_plan_free);
+  lane->in_doubt = FALSE;
+  if (request == NULL)
+    return;
+  lane_answer (request, NULL, error);
+  vf_request_free (request);
+}
+
+/* --- thawing ------------------------------------------------------------------------------- */
+
+gboolean
+lane_wants_thaw (VfLane *lane)
+{
+  g_autoptr (VfThawPlan) plan = NULL;
+
+  if (lane->undo != NULL)
+    return TRUE;
+  plan = vf_ledger_plan_thaw (lane->ledger, lane_abilities (lane));
+  return plan != NULL;
+}
+
+static void on_thawed (VfCall *call, gpointer data);
+
+static void
+call_thaw (VfLane *lane)
+{
+  VfThawPlan *plan = lane->thawing;
+
+  lane_call (lane, STEP_THAW, VF_CALL_THAW, plan->all ? NULL : lane_mountpoints (plan->thaw),
+             on_thawed, lane->attempts == 0 ? VF_SLOT_FIRST_THAW : VF_SLOT_COMMON);
+  lane_show (lane);
+}
+
+void
+lane_start_thaw (VfLane *lane)
+{
+  lane->thawing_undo = lane->undo != NULL;
+  if (lane->thawing_undo)
+    {
+      lane->thawing = g_new0 (VfThawPlan, 1);
+      lane->thawing->all = lane->undo->all;
+      lane->thawing->thaw = g_ptr_array_ref (lane->undo->thaw);
+    }
+  else
+    lane->thawing = vf_ledger_plan_thaw (lane->ledger, lane_abilities (lane));
+  call_thaw (lane);
+}
+
+/* The emergency brake: whoever froze it, all of it, now. */
+void
+lane_start_brake (VfLane *lane)
+{
+  g_ptr_array_extend_and_steal (lane->braking, g_ptr_array_ref (lane->brakes));
+  g_ptr_array_set_size (lane->brakes, 0);
+  for (guint i = 0; i < lane->braking->len; i++)
+    ((Waiter *) g_ptr_array_index (lane->braking, i))->list = lane->braking;
+  lane_lose_all (lane, VF_LOST_THAWED_BY_OTHER);
+  g_clear_pointer (&lane->retry, vf_alarm_cancel);
+  lane->thawing_undo = FALSE;
+  lane->thawing = vf_ledger_plan_thaw (lane->ledger, lane_abilities (lane));
+  if (lane->thawing == NULL)
+    {
+      lane->thawing = g_new0 (VfThawPlan, 1);
+      lane->thawing->all = TRUE;
+      lane->thawing->thaw = vf_map_new ();
+    }
+  call_thaw (lane);
+}
+
+static gboolean
+waits_for_thaw (VfLane *lane, Settle *settle)
+{
+  return vf_thaw_plan_touches (lane->thawing, settle->about->plan);
+}
+
+static void
+on_retry (gpointer data)
+{
+  VfLane *lane = data;
+
+  lane->retry = NULL;
+  lane_step (lane);
+}
+
+void
+lane_retry_now (VfLane *lane)
+{
+  g_clear_pointer (&lane->retry, vf_alarm_cancel);
+}
+
+static void
+thaw_failed (VfLane *lane, VfCall *call)
+{
+  g_autoptr (GError) error
+      = lane_error (lane, (VfError) call->error->code, "it could not be thawed: %s",
+                    call->error->message);
+  gint64 wait = RETRY_FIRST << MIN (lane->attempts, 10);
+
+  if (!lane_wants_thaw (lane))
+    forget_debts (lane); /* a brake on what was never ours: not owed */
+  else
+    {
+      if (lane->attempts++ == 0)
+        g_warning ("%s; retrying until it succeeds", error->message);
+      lane->retry = vf_clock_set (lane->world->clock, vf_clock_now () + MIN (wait, RETRY_MOST),
+                                  on_retry, lane);
+    }
+  if (lane->thawing_undo && lane->undo_for != NULL)
+    lane_answer (lane->undo_for, NULL, lane->undo_error);
+  fail_settle_waiters (lane, error, waits_for_thaw);
+  answer_all (lane->braking, error);
+}
+
+static void
+thaw_done (VfLane *lane, guint count)
+{
+  VfThawPlan *plan = lane->thawing;
+  /* Only a first thaw that succeeds tells how many were still frozen: after an error, what that
+   * one thawed is missing from the count. */
+  gboolean broken = !lane->thawing_undo && lane->attempts == 0 && count < plan->expected;
+
+  if (lane->attempts > 0)
+    g_message ("Domain “%s” is thawed at last", lane->domain->info->name);
+  forget_debts (lane);
+  if (lane->thawing_undo || plan->all)
+    lane_clear_undo (lane);
+  if (!lane->thawing_undo)
+    vf_ledger_thawed (lane->ledger, plan);
+  if (!vf_ledger_in_period (lane->ledger))
+    lane_end_period (lane);
+  lane_show (lane);
+  finish_settles (lane, touched_settles, plan, broken, VF_LOST_THAWED_OUTSIDE);
+  answer_all (lane->braking, NULL);
+}
+
+static void
+on_thawed (VfCall *call, gpointer data)
+{
+  g_autoptr (VfCall) answer = call;
+  VfLane *lane = lane_called (call, data);
+  g_autoptr (VfDomain) domain = lane->domain;
+  gboolean unsupported = answer->error != NULL && answer->unsupported && !lane->thawing->all;
+
+  if (unsupported)
+    lane->world->hypervisor->no_part_thaw = TRUE; /* physical thaw waits for the other counts */
+  else if (lane->call_epoch != lane->epoch && !(lane->undo != NULL && lane->thawing_undo))
+    answer_all (lane->braking, NULL); /* it was reset or stopped: thawed either way */
+  else if (answer->error != NULL)
+    thaw_failed (lane, answer);
+  else
+    thaw_done (lane, answer->count);
+  g_clear_pointer (&lane->thawing, vf_thaw_plan_free);
+  lane_step (lane);
+}
+
+/* --- verification ---------------------------------------------------------------------------- */
+
+gboolean
+lane_wants_verify (VfLane *lane)
+{
+  return lane->settles->len > 0 || (lane->verify_due && vf_ledger_in_period (lane->ledger));
+}
+
+static void
+on_verified (VfCall *call, gpointer data)
+{
+  g_autoptr (VfCall) answer = call;
+  VfLane *lane = lane_called (call, data);
+  g_autoptr (VfDomain) domain = lane->domain;
+
+  if (lane->call_epoch != lane->epoch)
+    ; /* all that was verified is over */
+  else if (answer->error == NULL)
+    {
+      g_warning ("Domain “%s” was thawed by something other than this service",
+                 domain->info->name);
+      lane_thawed_by_itself (lane, VF_LOST_THAWED_OUTSIDE);
+    }
+  else if (g_error_matches (answer->error, VF_ERROR, VF_ERROR_DISCONNECTED)
+           || g_error_matches (answer->error, VF_ERROR, VF_ERROR_NOT_RUNNING))
+    {
+      /* libvirt knows more than has been heard of yet: give it the time to tell. */
+      fail_settle_waiters (lane, answer->error, NULL);
+      lane->retry
+          = vf_clock_set (lane->world->clock, vf_clock_now () + RETRY_FIRST, on_retry, lane);
+    }
+  else
+    finish_settles (lane, verified_settles, NULL, FALSE, 0);
+  for (guint i = 0; i < lane->settles->len; i++)
+    ((Settle *) g_ptr_array_index (lane->settles, i))->verifying = FALSE;
+  lane_step (lane);
+}
+
+/* A frozen agent refuses the map; one that tells it is thawed. */
+void
+lane_start_verify (VfLane *lane)
+{
+  lane->verify_due = FALSE;
+  for (guint i = 0; i < lane->settles->len; i++)
+    ((Settle *) g_ptr_array_index (lane->settles, i))->verifying = TRUE;
+  if (vf_domain_engine (lane->domain) == VF_ENGINE_TEST || !vf_ledger_in_period (lane->ledger))
+    {
+      /* The test driver tells the map also while frozen. */
+      finish_settles (lane, verified_settles, NULL, FALSE, 0);
+      return;
+    }
+  lane_call (lane, STEP_VERIFY, VF_CALL_MAP, NULL, on_verified, VF_SLOT_COMMON);
+}
+
+/* --- endings asked for ---------------------------------------------------------------------- */
+
+void
+vf_lane_thaw (VfLane *lane, VfFreeze *freeze, gboolean by_owner, gint64 deadline, VfAnswer answer,
+              gpointer data)
+{
+  Settle *settle = lane_find_settle (lane, freeze);
+  g_autoptr (GError) error = NULL;
+
+  if (freeze->state == VF_FREEZE_LOST && (by_owner || settle == NULL))
+    {
+      error = lost_error (lane, freeze->why);
+      if (by_owner)
+        lane_release (lane, freeze, VF_RELEASED_LOST);
+      answer (error, data);
+      return;
+    }
+  if (settle == NULL)
+    {
+      settle = add_settle (lane, freeze, by_owner);
+      if (by_owner)
+        {
+          freeze->state = VF_FREEZE_THAWING;
+          vf_ledger_release (lane->ledger, freeze->number);
+          lane->world->observer->freeze_changed (freeze, VF_FREEZE_CHANGED_STATE,
+                                                 lane->world->observer_data);
+        }
+      else
+        lane_lose (lane, freeze, VF_LOST_THAWED_BY_OTHER);
+      lane_set_deadline (lane);
+    }
+  add_waiter (lane, settle->waiters, deadline, answer, data);
+  if (!lane->world->connected)
+    vf_lane_connection_changed (lane); /* answers at once, also while a call hangs */
+  lane_step (lane);
+}
+
+void
+vf_lane_thaw_all (VfLane *lane, gint64 deadline, VfAnswer answer, gpointer data)
+{
+  add_waiter (lane, lane->brakes, deadline, answer, data);
+  lane_step (lane);
+}
+
+void
+vf_lane_owner_gone (VfLane *lane, VfFreeze *freeze)
+{
+  if (!freeze->lease)
+    lane_release (lane, freeze, VF_RELEASED_CALLER_VANISHED);
+  else
+    {
+      g_free (freeze->owner);
+      freeze->owner = g_strdup ("");
+      lane->world->observer->freeze_changed (freeze, VF_FREEZE_CHANGED_OWNER,
+                                             lane->world->observer_data);
+    }
+  lane_step (lane);
+}
