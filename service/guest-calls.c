@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "guest-calls.h"
+
+#include "error.h"
+
+#include <libvirt/libvirt-qemu.h>
+#include <libvirt/virterror.h>
+
+/* Numbers of libvirt 11.2, which the headers of older ones lack. */
+#define AGENT_COMMAND_TIMEOUT 112
+
+/* Longer than that, and somebody was waited for. */
+#define NOTICEABLE G_USEC_PER_SEC
+
+typedef virDomain LibvirtDomain;
+static void
+libvirt_domain_free (LibvirtDomain *domain)
+{
+  virDomainFree (domain);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (LibvirtDomain, libvirt_domain_free)
+
+/* --- errors ---------------------------------------------------------------------------------- */
+
+/* prefix: what is known, in our words; text: in libvirt's */
+static void
+fail (VfCall *call, VfError code, const char *prefix, const char *text)
+{
+  g_autofree char *shown = vf_text_escape (text);
+
+  call->error = g_error_new (VF_ERROR, (gint) code, "%s%s", prefix, shown);
+}
+
+/*
+ * What an error of libvirt says about the guest. Error texts of agents differ between versions and
+ * are not looked at; libvirt before 11.2 reports an agent's error as INTERNAL_ERROR, later as
+ * AGENT_COMMAND_FAILED. Whatever is not known to have failed before the guest heard of it counts
+ * as sent.
+ */
+static void
+classify (VfCall *call, virConnectPtr connection, gint64 took)
+{
+  const virError *error = virGetLastError ();
+  const char *text = error != NULL && error->message != NULL ? error->message : "no reason given";
+  int code = error != NULL ? error->code : VIR_ERR_INTERNAL_ERROR;
+
+  if (virConnectIsAlive (connection) == 0)
+    {
+      call->sent = TRUE;
+      fail (call, VF_ERROR_DISCONNECTED, "the connection to libvirt broke: ", text);
+      return;
+    }
+  switch (code)
+    {
+    case VIR_ERR_NO_DOMAIN:
+    case VIR_ERR_OPERATION_INVALID: /* not running, or paused */
+      fail (call, VF_ERROR_NOT_RUNNING, "", text);
+      break;
+    case VIR_ERR_ARGUMENT_UNSUPPORTED: /* mountpoints; or no agent configured */
+      call->unsupported = TRUE;
+      fail (call, VF_ERROR_AGENT_UNAVAILABLE, "", text);
+      break;
+    case VIR_ERR_NO_SUPPORT:
+    case VIR_ERR_CONFIG_UNSUPPORTED:
+    case VIR_ERR_OPERATION_UNSUPPORTED:
+    case VIR_ERR_OPERATION_DENIED:
+    case VIR_ERR_ACCESS_DENIED:
+    case VIR_ERR_AUTH_FAILED:
+      fail (call, VF_ERROR_AGENT_FAILED, "libvirt refuses: ", text);
+      break;
+    case VIR_ERR_AGENT_UNRESPONSIVE:
+    case VIR_ERR_AGENT_UNSYNCED:
+    case VIR_ERR_OPERATION_TIMEOUT:
+    case AGENT_COMMAND_TIMEOUT:
+      call->sent = TRUE;
+      call->timed_out = took > NOTICEABLE;
+      fail (call, VF_ERROR_AGENT_UNAVAILABLE, "the guest agent does not answer: ", text);
+      break;
+    default:
+      call->sent = TRUE;
+      call->answered = TRUE;
+      fail (call, VF_ERROR_AGENT_FAILED, "the guest agent answered: ", text);
+    }
+}
+
+void
+vf_guest_call_unconnected (VfCall *call)
+{
+  const virError *error = virGetLastError ();
+
+  fail (call, VF_ERROR_DISCONNECTED, "libvirt cannot be reached: ",
+        error != NULL && error->message != NULL ? error->message : "no reason given");
+}
+
+/* --- the calls -------------------------------------------------------------------------------- */
+
+static gboolean
+read_map (virDomainPtr domain, VfCall *call)
+{
+  virDomainFSInfoPtr *infos = NULL;
+  int n = virDomainGetFSInfo (domain, &infos, 0);
+
+  if (n < 0)
+    return FALSE;
+  call->map = vf_map_new ();
+  for (int i = 0; i < n; i++)
+    {
+      g_autoptr (GPtrArray) targets = g_ptr_array_new ();
+
+      for (size_t t = 0; t < infos[i]->ndevAlias; t++)
+        g_ptr_array_add (targets, infos[i]->devAlias[t]);
+      g_ptr_array_add (targets, NULL);
+      if (call->map != NULL
+          && !vf_map_add (call->map, infos[i]->name, infos[i]->mountpoint,
+                          infos[i]->fstype != NULL ? infos[i]->fstype : "",
+                          (const char *const *) targets->pdata))
+        g_clear_pointer (&call->map, g_ptr_array_unref);
+    }
+  for (int i = 0; i < n; i++)
+    virDomainFSInfoFree (infos[i]);
+  free (infos);
+  return TRUE;
+}
+
+static gboolean
+make_call (virDomainPtr domain, VfCall *call)
+{
+  const char **mountpoints = (const char **) call->mountpoints;
+  unsigned int n = call->mountpoints != NULL ? g_strv_length (call->mountpoints) : 0;
+  long long seconds;
+  unsigned int nanoseconds;
+  int count = 0;
+
+  switch (call->kind)
+    {
+    case VF_CALL_MAP:
+      return read_map (domain, call);
+    case VF_CALL_PROBE:
+      return virDomainGetTime (domain, &seconds, &nanoseconds, 0) >= 0;
+    case VF_CALL_FREEZE:
+      count = virDomainFSFreeze (domain, mountpoints, n, 0);
+      break;
+    case VF_CALL_THAW:
+      count = virDomainFSThaw (domain, mountpoints, n, 0);
+      break;
+    }
+  call->count = MAX (count, 0);
+  return count >= 0;
+}
+
+void
+vf_guest_call (virConnectPtr connection, VfCall *call, VfFirstCall first_call, gpointer data)
+{
+  gint64 start = g_get_monotonic_time ();
+  g_autoptr (LibvirtDomain) domain = virDomainLookupByUUIDString (connection, call->uuid);
+
+  if (domain == NULL)
+    {
+      classify (call, connection, 0);
+      call->sent = FALSE;
+      return;
+    }
+  if ((int) virDomainGetID (domain) != call->run)
+    {
+      fail (call, VF_ERROR_NOT_RUNNING, "", "it was stopped meanwhile");
+      return;
+    }
+  /* Without that, libvirt waits for a hung agent for ever, and so would the thaw behind. */
+  if (call->agent_timeout > 0 && first_call (call->uuid, call->run, data)
+      && virDomainAgentSetResponseTimeout (domain, (int) (call->agent_timeout / G_USEC_PER_SEC), 0)
+             < 0)
+    virResetLastError (); /* the test driver has no agents */
+  if (!make_call (domain, call))
+    classify (call, connection, g_get_monotonic_time () - start);
+}
