@@ -251,7 +251,8 @@ cover_map (VfLedger *ledger, VfPlan *plan, const char *const *targets, gboolean 
                                : "the guest has no mounted filesystem on these disks");
       return FALSE;
     }
-  if (all_tried_in_vain)
+  /* Which ones froze may not be known, but that some did. */
+  if (all_tried_in_vain && !(all && ledger->reported > 0))
     {
       g_set_error_literal (error, VF_ERROR, VF_ERROR_NOTHING_TO_FREEZE,
                            "these filesystems are of types that cannot be frozen");
@@ -478,6 +479,19 @@ vf_thaw_plan_touches (const VfThawPlan *thaw, const VfPlan *plan)
   return FALSE;
 }
 
+static guint
+count_frozen (VfLedger *ledger)
+{
+  GHashTableIter iter;
+  gpointer value;
+  guint count = 0;
+
+  g_hash_table_iter_init (&iter, ledger->entries);
+  while (g_hash_table_iter_next (&iter, NULL, &value))
+    count += ((Entry *) value)->frozen;
+  return count;
+}
+
 void
 vf_ledger_thawed (VfLedger *ledger, const VfThawPlan *plan)
 {
@@ -497,12 +511,14 @@ vf_ledger_thawed (VfLedger *ledger, const VfThawPlan *plan)
       Entry *entry
           = entry_for (ledger, ((VfFilesystem *) g_ptr_array_index (plan->thaw, i))->device);
 
-      if (entry->frozen && ledger->reported > 0)
-        ledger->reported--;
       entry->tried = entry->frozen = FALSE;
     }
   if (!vf_ledger_in_period (ledger))
     end_period (ledger);
+  else
+    /* What is known to be left; one that may have frozen is not expected of a later thaw. */
+    ledger->reported
+        = MAX (count_frozen (ledger), ledger->reported - MIN (ledger->reported, plan->thaw->len));
 }
 
 /* --- questions ------------------------------------------------------------------------------ */
@@ -561,6 +577,8 @@ vf_ledger_hold_counts (VfLedger *ledger, guint64 id, guint *frozen, guint *skipp
   for (guint i = 0; i < hold->covers->len; i++)
     if (vf_ledger_is_frozen (ledger, g_ptr_array_index (hold->covers, i)))
       (*frozen)++;
-    else
-      (*skipped)++;
+  /* Of all of them together the guest has told how many. */
+  if (hold->covers->len == g_hash_table_size (ledger->entries))
+    *frozen = MAX (*frozen, MIN (ledger->reported, hold->covers->len));
+  *skipped = hold->covers->len - *frozen;
 }

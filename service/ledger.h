@@ -83,7 +83,8 @@ gboolean vf_plan_needs_freeze (const VfPlan *plan);
  *
  * Errors: VF_ERROR_NOT_MAPPED (scope disks: no map; or no filesystem names a disk that was asked
  * for while some filesystem names no disk), VF_ERROR_NOTHING_TO_FREEZE (no filesystem is covered,
- * or all that are have been tried in this period and did not freeze), VF_ERROR_CONFLICT (something
+ * or all that are have been tried in this period and are not known to be frozen, unless that is
+ * all filesystems and some did freeze), VF_ERROR_CONFLICT (something
  * asked for is not frozen, or a disk asked for was attached since, and the engine cannot grow; for
  * "every filesystem", any disk attached since counts).
  *
@@ -117,7 +118,8 @@ void vf_ledger_release (VfLedger *ledger, guint64 id);
 /* Forgets every hold and every frozen filesystem: the guest is known to be thawed (or gone). */
 void vf_ledger_clear (VfLedger *ledger);
 
-/* How many filesystems of a hold are frozen and how many were skipped. */
+/* How many filesystems of a hold are frozen and how many were skipped: for a hold on all of them
+ * by the guest's count, else those known to be frozen. */
 void vf_ledger_hold_counts (VfLedger *ledger, guint64 id, guint *frozen, guint *skipped);
 
 /* Whether a device is frozen by us now. */
