@@ -172,10 +172,10 @@ run_freeze (BusCall *call)
   if (call->unknown != NULL)
     {
       g_autofree char *name = vf_text_escape (call->domain->info->name);
-      g_autofree char *disk = vf_text_escape (call->unknown);
+      g_autofree char *disk = vf_text_shorten (call->unknown);
 
       error = g_error_new (VF_ERROR, VF_ERROR_UNKNOWN_DISK,
-                           "Domain “%s” has no disk “%.200s”; see “virsh domblklist”", name, disk);
+                           "Domain “%s” has no disk “%s”; see “virsh domblklist”", name, disk);
       bus_call_fail (call, error);
       return;
     }

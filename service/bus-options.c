@@ -124,6 +124,8 @@ static const struct {
 static gboolean
 read_option (BusCall *call, const char *key, GVariant *value, GError **error)
 {
+  g_autofree char *shown = NULL;
+
   for (gsize i = 0; i < G_N_ELEMENTS (options_table); i++)
     {
       if (!g_str_equal (options_table[i].key, key))
@@ -133,8 +135,9 @@ read_option (BusCall *call, const char *key, GVariant *value, GError **error)
                         g_variant_get_type_string (value), options_table[i].type);
       return options_table[i].read (call, value, error);
     }
-  return invalid (error, "There is no option “%.64s”; known are hold, lifetime, scope and reason",
-                  key);
+  shown = vf_text_shorten (key);
+  return invalid (error, "There is no option “%s”; known are hold, lifetime, scope and reason",
+                  shown);
 }
 
 gboolean

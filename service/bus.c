@@ -325,6 +325,8 @@ gboolean
 vf_bus_start (VfBus *bus, VfRegistry *registry, GError **error)
 {
   bus->registry = registry;
+  if (!vf_clients_watch (bus->clients, error))
+    return FALSE;
   bus->root.registrations[0]
       = publish (&bus->root, &org_virtfreeze1_manager_interface, error);
   if (bus->root.registrations[0] == 0)
@@ -332,6 +334,63 @@ vf_bus_start (VfBus *bus, VfRegistry *registry, GError **error)
   bus->root.registrations[1] = publish (
       &bus->root, &org_freedesktop_dbus_object_manager_interface, error);
   return bus->root.registrations[1] != 0;
+}
+
+typedef struct {
+  VfBus *bus;
+  guint waiting; /* answers, and the one who asks */
+  void (*done) (gpointer data);
+  gpointer data;
+} OwnerCheck;
+
+typedef struct {
+  OwnerCheck *check;
+  VfFreeze *freeze;
+} OwnerAsked;
+
+static void
+owner_check_done (OwnerCheck *check)
+{
+  if (--check->waiting > 0)
+    return;
+  check->done (check->data);
+  g_free (check);
+}
+
+/* The same name on the same bus is the same connection. */
+static void
+on_owner (VfClient *client, gpointer data)
+{
+  g_autofree OwnerAsked *asked = data;
+  g_autoptr (VfFreeze) freeze = asked->freeze;
+
+  if (!freeze->gone && (client == NULL || client->uid != freeze->uid))
+    vf_lane_owner_gone (freeze->domain->lane, freeze);
+  owner_check_done (asked->check);
+}
+
+static void
+ask_for_owner (VfFreeze *freeze, gpointer data)
+{
+  OwnerCheck *check = data;
+  OwnerAsked *asked;
+
+  if (*freeze->owner == '\0')
+    return; /* a lease whose creator had left */
+  asked = g_new (OwnerAsked, 1);
+  *asked = (OwnerAsked){ check, vf_freeze_ref (freeze) };
+  check->waiting++;
+  vf_clients_get (check->bus->clients, freeze->owner, on_owner, asked);
+}
+
+void
+vf_bus_check_owners (VfBus *bus, void (*done) (gpointer data), gpointer data)
+{
+  OwnerCheck *check = g_new (OwnerCheck, 1);
+
+  *check = (OwnerCheck){ bus, 1, done, data };
+  vf_registry_foreach_freeze (bus->registry, ask_for_owner, check);
+  owner_check_done (check);
 }
 
 void

@@ -22,4 +22,7 @@ void vf_bus_free (VfBus *bus);
 extern const VfObserver vf_bus_observer;
 gboolean vf_bus_start (VfBus *bus, VfRegistry *registry, GError **error);
 
+/* Freezes whose callers have left are released; then done. */
+void vf_bus_check_owners (VfBus *bus, void (*done) (gpointer data), gpointer data);
+
 G_END_DECLS

@@ -7,9 +7,7 @@ typedef struct {
 } Waiter;
 
 typedef struct {
-  VfClients *clients;
   VfClient *client;
-  guint watch;
   gboolean known;  /* the uid has been told */
   GArray *waiters; /* Waiter, until it is known */
 } Entry;
@@ -18,6 +16,7 @@ struct _VfClients {
   GDBusConnection *connection;
   GCancellable *cancel;
   GHashTable *entries; /* name → Entry */
+  guint watch;
   void (*gone) (VfClient *, gpointer);
   gpointer data;
 };
@@ -45,7 +44,6 @@ entry_free (gpointer data)
 {
   Entry *entry = data;
 
-  g_dbus_connection_signal_unsubscribe (entry->clients->connection, entry->watch);
   g_array_unref (entry->waiters);
   vf_client_unref (entry->client);
   g_free (entry);
@@ -69,6 +67,8 @@ vf_clients_free (VfClients *clients)
 {
   g_cancellable_cancel (clients->cancel);
   g_object_unref (clients->cancel);
+  if (clients->watch != 0)
+    g_dbus_connection_signal_unsubscribe (clients->connection, clients->watch);
   g_hash_table_unref (clients->entries);
   g_object_unref (clients->connection);
   g_free (clients);
@@ -114,6 +114,30 @@ on_owner_changed (GDBusConnection *connection G_GNUC_UNUSED, const char *sender 
   g_variant_get (parameters, "(&s&s&s)", &name, &old_owner, &new_owner);
   if (*new_owner == '\0')
     left (data, name);
+}
+
+/*
+ * One rule for all names that leave: a rule for each caller would meet the bus's limit of rules
+ * for a connection (max_match_rules_per_connection, 512 on the system bus), and GDBus does not say
+ * when one is refused, so that some callers would not be missed.
+ */
+gboolean
+vf_clients_watch (VfClients *clients, GError **error)
+{
+  g_autoptr (GVariant) reply = g_dbus_connection_call_sync (
+      clients->connection, "org.freedesktop.DBus", "/org/freedesktop/DBus",
+      "org.freedesktop.DBus", "AddMatch",
+      g_variant_new ("(s)", "type='signal',sender='org.freedesktop.DBus',"
+                            "interface='org.freedesktop.DBus',member='NameOwnerChanged',arg2=''"),
+      NULL, G_DBUS_CALL_FLAGS_NONE, -1, NULL, error);
+
+  if (reply == NULL)
+    return FALSE;
+  clients->watch = g_dbus_connection_signal_subscribe (
+      clients->connection, "org.freedesktop.DBus", "org.freedesktop.DBus", "NameOwnerChanged",
+      "/org/freedesktop/DBus", NULL, G_DBUS_SIGNAL_FLAGS_NO_MATCH_RULE, on_owner_changed, clients,
+      NULL);
+  return TRUE;
 }
 
 typedef struct {
@@ -166,17 +190,13 @@ vf_clients_get (VfClients *clients, const char *name,
       return;
     }
   entry = g_new0 (Entry, 1);
-  entry->clients = clients;
   entry->client = g_rc_box_new0 (VfClient);
   entry->client->name = g_strdup (name);
   entry->waiters = g_array_new (FALSE, FALSE, sizeof (Waiter));
   g_array_append_val (entry->waiters, waiter);
   g_hash_table_insert (clients->entries, entry->client->name, entry);
-  /* The bus takes both in this order: who leaves after the second was answered is told of by the
-   * first, who left before makes the second fail. */
-  entry->watch = g_dbus_connection_signal_subscribe (
-      clients->connection, "org.freedesktop.DBus", "org.freedesktop.DBus", "NameOwnerChanged",
-      "/org/freedesktop/DBus", name, G_DBUS_SIGNAL_FLAGS_NONE, on_owner_changed, clients, NULL);
+  /* The watch is older than this question: who leaves after it was answered is told of by the
+   * watch, who left before makes it fail. */
   asked = g_new (Asked, 1);
   *asked = (Asked){ clients, g_strdup (name) };
   g_dbus_connection_call (clients->connection, "org.freedesktop.DBus", "/org/freedesktop/DBus",

@@ -26,6 +26,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (VfClient, vf_client_unref)
 /* gone is called once for each client that leaves; client->gone is set then. */
 VfClients *vf_clients_new (GDBusConnection *connection, void (*gone) (VfClient *, gpointer),
                            gpointer data);
+/* Blocks for one call to the bus; to be called before the first vf_clients_get(). */
+gboolean vf_clients_watch (VfClients *clients, GError **error);
 void vf_clients_free (VfClients *clients);
 
 /*

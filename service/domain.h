@@ -20,6 +20,7 @@ struct _VfDomain {
   const VfDomainConfig *config;
   VfLane *lane;
   GPtrArray *freezes;           /* VfFreeze*, by number; borrowed from world->freezes */
+  gboolean seen;                /* libvirt has told of it since it was connected */
   gboolean gone;                /* its object is no more */
 };
 

@@ -8,12 +8,11 @@
  */
 #pragma once
 
-#include <glib.h>
+#include "text.h"
 
 G_BEGIN_DECLS
 
 #define VF_MAX_FILESYSTEMS 1024
-#define VF_MAX_TEXT 4096
 
 typedef struct {
   char *device;           /* the guest's name, such as "vda1" or "\\?\Volume{…}\" */
@@ -45,10 +44,5 @@ gboolean vf_filesystem_is_opaque (const VfFilesystem *fs);
 
 /* A Windows volume (\\?\Volume…): VSS holds a freeze for 10 s at most. */
 gboolean vf_filesystem_is_windows (const VfFilesystem *fs);
-
-/* A printable copy: the bytes of invalid UTF-8, of control characters and of characters that
- * redirect text become \xNN each (a backslash stays: Windows paths have them); cut at
- * VF_MAX_TEXT bytes, between characters. */
-char *vf_text_escape (const char *text);
 
 G_END_DECLS

@@ -37,7 +37,6 @@ typedef struct {
   guint reconnect_ms;
   guint reconnect_source;
   gboolean connecting;
-  GHashTable *known;      /* set of UUIDs that the listener knows */
   GHashTable *refreshing; /* UUID → Refresh */
 
   GMutex lock;
@@ -62,6 +61,7 @@ struct _Job {
 
 static void start_connect (Libvirt *self);
 static void disconnected (Libvirt *self, const char *why);
+static void close_later (Libvirt *self, virConnectPtr connection, VfLibvirtEvents *events);
 
 static void
 job_free (Job *job)
@@ -188,22 +188,6 @@ refresh_free (gpointer data)
   g_free (refresh);
 }
 
-static void
-tell_info (Libvirt *self, VfDomainInfo *info)
-{
-  g_hash_table_add (self->known, g_strdup (info->uuid));
-  self->base.listener->info (info, self->base.listener_data);
-}
-
-static void
-tell_gone (Libvirt *self, const char *uuid)
-{
-  g_autofree char *copy = g_strdup (uuid);
-
-  if (g_hash_table_remove (self->known, copy))
-    self->base.listener->gone (copy, self->base.listener_data);
-}
-
 static void done_refresh (Job *job);
 
 static void
@@ -225,11 +209,12 @@ done_refresh (Job *job)
   Libvirt *self = job->self;
   Refresh *refresh = g_hash_table_lookup (self->refreshing, job->uuid);
   gboolean current = job->connection == self->control;
+  gpointer key;
 
   if (current && job->infos->len > 0)
-    tell_info (self, g_ptr_array_index (job->infos, 0));
+    self->base.listener->info (g_ptr_array_index (job->infos, 0), self->base.listener_data);
   else if (current && job->gone)
-    tell_gone (self, job->uuid);
+    self->base.listener->gone (job->uuid, self->base.listener_data);
   virConnectClose (job->connection);
 
   if (refresh->again && self->control != NULL)
@@ -238,7 +223,8 @@ done_refresh (Job *job)
       push_refresh (self, job->uuid);
       return;
     }
-  g_hash_table_steal (self->refreshing, job->uuid);
+  g_hash_table_steal_extended (self->refreshing, job->uuid, &key, NULL);
+  g_free (key);
   for (guint i = 0; i < refresh->waiters->len; i++)
     {
       Waiter *waiter = &g_array_index (refresh->waiters, Waiter, i);
@@ -307,6 +293,16 @@ static const VfLibvirtEventFuncs event_funcs = {
 
 /* --- the connection -------------------------------------------------------------------------- */
 
+/* On a worker. */
+static void
+close_job_connection (Job *job)
+{
+  if (job->events != NULL)
+    vf_libvirt_events_free (job->events);
+  job->events = NULL;
+  virConnectClose (job->connection);
+}
+
 /* On a worker: connect, ask for events, then list: what changes in between is in both. */
 static void
 run_connect (Job *job)
@@ -329,22 +325,25 @@ run_connect (Job *job)
   job->events = vf_libvirt_events_new (job->connection, &event_funcs, self);
   n = job->events != NULL ? virConnectListAllDomains (job->connection, &domains, 0) : -1;
   job->failed = n < 0;
-  if (job->failed)
-    {
-      job->message = last_error ();
-      g_clear_pointer (&job->events, vf_libvirt_events_free);
-      virConnectClose (job->connection);
-      return;
-    }
   for (int i = 0; i < n; i++)
     {
-      VfDomainInfo *info = read_domain (domains[i], job->is_test);
+      VfDomainInfo *info = job->failed ? NULL : read_domain (domains[i], job->is_test);
 
+      /* A domain that is not told of counts as gone: the list must be whole. */
       if (info != NULL)
         g_ptr_array_add (job->infos, info);
+      else if (!job->failed && virGetLastErrorCode () != VIR_ERR_NO_DOMAIN)
+        job->failed = TRUE;
+      if (job->failed && job->message == NULL)
+        job->message = last_error ();
       virDomainFree (domains[i]);
     }
   free (domains);
+  if (!job->failed)
+    return;
+  if (job->message == NULL)
+    job->message = last_error ();
+  close_job_connection (job);
 }
 
 static gboolean
@@ -366,31 +365,19 @@ plan_reconnect (Libvirt *self)
   self->reconnect_ms = MIN (self->reconnect_ms * 2, RECONNECT_MOST_MS);
 }
 
-/* Those not among infos have gone while nobody looked. */
-static void
-tell_missing (Libvirt *self, GPtrArray *infos)
-{
-  g_autoptr (GHashTable) missing
-      = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
-  GHashTableIter iter;
-  gpointer uuid;
-
-  g_hash_table_iter_init (&iter, self->known);
-  while (g_hash_table_iter_next (&iter, &uuid, NULL))
-    g_hash_table_add (missing, g_strdup (uuid));
-  for (guint i = 0; i < infos->len; i++)
-    g_hash_table_remove (missing, ((VfDomainInfo *) g_ptr_array_index (infos, i))->uuid);
-  g_hash_table_iter_init (&iter, missing);
-  while (g_hash_table_iter_next (&iter, &uuid, NULL))
-    tell_gone (self, uuid);
-}
-
 static void
 done_connect (Job *job)
 {
   Libvirt *self = job->self;
 
   self->connecting = FALSE;
+  if (!job->failed && virConnectIsAlive (job->connection) != 1)
+    {
+      /* Closed after the list: whoever was told of that had no connection to match it with. */
+      job->failed = TRUE;
+      job->message = g_strdup ("the connection was closed at once");
+      close_later (self, job->connection, job->events);
+    }
   if (job->failed)
     {
       if (self->reconnect_ms == RECONNECT_FIRST_MS)
@@ -412,9 +399,8 @@ done_connect (Job *job)
   g_hash_table_remove_all (self->timeouts_set);
   g_mutex_unlock (&self->lock);
 
-  tell_missing (self, job->infos);
   for (guint i = 0; i < job->infos->len; i++)
-    tell_info (self, g_ptr_array_index (job->infos, i));
+    self->base.listener->info (g_ptr_array_index (job->infos, i), self->base.listener_data);
   self->base.listener->connected (TRUE, self->base.listener_data);
   vf_libvirt_events_replay (self->events);
 }
@@ -435,8 +421,7 @@ start_connect (Libvirt *self)
 static void
 run_close (Job *job)
 {
-  vf_libvirt_events_free (job->events);
-  virConnectClose (job->connection);
+  close_job_connection (job);
   vf_connections_drop_all (job->self->connections);
 }
 
@@ -445,16 +430,23 @@ done_nothing (Job *job G_GNUC_UNUSED)
 {
 }
 
+/* Closing asks libvirtd, and may wait. */
 static void
-disconnected (Libvirt *self, const char *why)
+close_later (Libvirt *self, virConnectPtr connection, VfLibvirtEvents *events)
 {
   Job *job = job_new (self, run_close, done_nothing);
 
-  g_warning ("Lost libvirt at %s: %s; reconnecting", self->uri, why);
-  job->connection = g_steal_pointer (&self->control);
-  job->events = g_steal_pointer (&self->events);
-  vf_libvirt_events_silence (job->events);
+  job->connection = connection;
+  job->events = events;
+  vf_libvirt_events_silence (events);
   job_push (job);
+}
+
+static void
+disconnected (Libvirt *self, const char *why)
+{
+  g_warning ("Lost libvirt at %s: %s; reconnecting", self->uri, why);
+  close_later (self, g_steal_pointer (&self->control), g_steal_pointer (&self->events));
   self->base.listener->connected (FALSE, self->base.listener_data);
   plan_reconnect (self);
 }
@@ -531,7 +523,6 @@ libvirt_free (VfHypervisor *hypervisor)
   if (self->control != NULL)
     virConnectClose (self->control);
   vf_connections_free (self->connections);
-  g_hash_table_unref (self->known);
   g_hash_table_unref (self->refreshing);
   g_hash_table_unref (self->timeouts_set);
   g_mutex_clear (&self->lock);
@@ -558,7 +549,6 @@ vf_hypervisor_libvirt_new (const char *uri, guint max_calls)
   self->connections = vf_connections_new (uri);
   self->guest_pool = g_thread_pool_new (run_call, self, (gint) max_calls, FALSE, NULL);
   self->control_pool = g_thread_pool_new (job_run, self, 2, FALSE, NULL);
-  self->known = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   self->refreshing = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, refresh_free);
   self->timeouts_set = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   self->reconnect_ms = RECONNECT_FIRST_MS;

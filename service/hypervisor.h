@@ -38,6 +38,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (VfDomainInfo, vf_domain_info_unref)
 char **vf_domain_info_targets (const VfDomainInfo *info);
 
 typedef enum {
+  VF_EVENT_BOOTED,          /* it began a run from its disks */
   VF_EVENT_RESET,           /* the guest's memory was cleared; it runs on */
   VF_EVENT_STOPPED,         /* destroyed, shut down, crashed */
   VF_EVENT_SAVED,           /* stopped, with its memory in a file */
@@ -90,8 +91,8 @@ typedef struct _VfHypervisor VfHypervisor;
 
 /* Told on the main thread, from the main loop only. */
 typedef struct {
-  /* On TRUE, infos of all domains have come before it, and domains not among them have gone. On
-   * FALSE, calls under way fail by themselves. */
+  /* On TRUE, infos of all domains have come since the last FALSE: what was not among them is no
+   * more. On FALSE, calls under way fail by themselves. */
   void (*connected) (gboolean connected, gpointer data);
   void (*info) (VfDomainInfo *info, gpointer data); /* new or changed; take a reference */
   void (*gone) (const char *uuid, gpointer data);   /* libvirt no longer knows it */

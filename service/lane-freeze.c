@@ -2,6 +2,8 @@
 /* Requests: map → (probe) → plan → freeze → record. */
 #include "lane-private.h"
 
+#include "fault.h"
+
 VfRequest *
 vf_request_new (void)
 {
@@ -324,12 +326,14 @@ check_max_hold (VfLane *lane, gint64 hold)
                      max / G_USEC_PER_SEC, MAX (left, 0) / G_USEC_PER_SEC);
 }
 
+/* Takes plan. NULL: the journal gives no number. */
 static VfFreeze *
 make_freeze (VfLane *lane, VfRequest *request, VfPlan *plan)
 {
   VfWorld *world = lane->world;
-  VfFreeze *freeze = vf_freeze_new (lane->domain, world->next_number++);
-  gint64 now = vf_clock_now ();
+  guint64 number
+      = world->journal != NULL ? vf_journal_next_number (world->journal) : world->next_number++;
+  VfFreeze *freeze = vf_freeze_new (lane->domain, number);
 
   freeze->disks = g_strdupv (request->disks);
   freeze->plan = plan;
@@ -342,38 +346,64 @@ make_freeze (VfLane *lane, VfRequest *request, VfPlan *plan)
   freeze->lease = request->lease;
   freeze->scope = request->scope;
   freeze->engine = vf_domain_engine (lane->domain);
-  freeze->created = g_get_real_time ();
-  vf_freeze_set_deadline (
-      freeze, MIN (now + request->hold, lane->since + lane->domain->config->max_hold));
   return freeze;
+}
+
+void
+lane_publish (VfLane *lane, VfFreeze *freeze)
+{
+  g_hash_table_add (lane->world->freezes, freeze);
+  g_ptr_array_add (lane->domain->freezes, freeze);
+  lane_set_deadline (lane);
+  lane_show (lane);
+  lane->world->observer->freeze_added (freeze, lane->world->observer_data);
+}
+
+static GError *
+journal_error (VfLane *lane, const GError *error)
+{
+  return lane_error (lane, VF_ERROR_LIMITS_EXCEEDED,
+                     "nothing is frozen that cannot be recorded, and the journal cannot be "
+                     "written: %s; see to the space in its folder",
+                     error != NULL ? error->message : "no number for the freeze");
 }
 
 /* The guest is as planned: the freeze begins, or fails and is undone. */
 static void
 record (VfLane *lane, guint count)
 {
-  VfRequest *request = lane->current;
-  g_autoptr (VfPlan) plan = g_steal_pointer (&lane->plan);
-  VfFreeze *freeze;
+  VfRequest *request = g_steal_pointer (&lane->current);
+  VfFreeze *freeze = g_steal_pointer (&lane->forming);
+  gint64 now = vf_clock_now ();
   GError *error = NULL;
 
-  if (!vf_ledger_commit (lane->ledger, lane->world->next_number, plan, count, &error))
+  VF_FAULT ("freeze-answered");
+  if (!vf_ledger_commit (lane->ledger, freeze->number, freeze->plan, count, &error))
     {
-      lane->current = NULL;
-      lane_set_undo (lane, plan->freeze, FALSE, request, for_domain (lane, error));
+      lane_set_undo (lane, freeze->plan->freeze, FALSE, freeze, request, for_domain (lane, error));
       return;
     }
   if (lane->since == 0)
-    lane_begin_period (lane);
-  freeze = make_freeze (lane, request, g_steal_pointer (&plan));
+    lane_begin_period (lane, now, g_get_real_time ());
   vf_ledger_hold_counts (lane->ledger, freeze->number, &freeze->frozen, &freeze->skipped);
-  g_hash_table_add (lane->world->freezes, freeze);
-  g_ptr_array_add (lane->domain->freezes, freeze);
-  lane_set_deadline (lane);
+  freeze->created = g_get_real_time ();
+  vf_freeze_set_deadline (
+      freeze, MIN (now + request->hold, lane->since + lane->domain->config->max_hold));
+  if (!lane_record (lane, freeze, VF_PHASE_HELD, &error))
+    {
+      g_autoptr (GError) cause = error;
+
+      vf_ledger_release (lane->ledger, freeze->number);
+      if (vf_plan_needs_freeze (freeze->plan))
+        g_ptr_array_add (lane->ended, vf_freeze_ref (freeze)); /* as “freezing” it is thawed, too */
+      lane_answer (request, NULL, journal_error (lane, cause));
+      vf_request_free (request);
+      vf_freeze_unref (freeze);
+      return;
+    }
+  VF_FAULT ("held-recorded");
   request->reserved = FALSE; /* the freeze counts now */
-  lane->current = NULL;
-  lane_show (lane);
-  lane->world->observer->freeze_added (freeze, lane->world->observer_data);
+  lane_publish (lane, freeze);
   lane_answer (request, freeze, NULL);
   vf_request_free (request);
 }
@@ -384,28 +414,72 @@ freeze_planned (VfLane *lane)
   VfRequest *request = lane->current;
   g_auto (GStrv) now = vf_domain_info_targets (lane->domain->info);
   GError *error = check_max_hold (lane, request->hold);
+  VfPlan *plan;
 
   if (error != NULL)
     {
       finish (lane, request, error);
       return;
     }
-  lane->plan = vf_ledger_plan (lane->ledger, (const char *const *) request->disks, request->scope,
-                               lane_abilities (lane), (const char *const *) now, &error);
-  if (lane->plan == NULL)
+  plan = vf_ledger_plan (lane->ledger, (const char *const *) request->disks, request->scope,
+                         lane_abilities (lane), (const char *const *) now, &error);
+  if (plan == NULL)
     {
       finish (lane, request, for_domain (lane, error));
       return;
     }
-  if (!vf_plan_needs_freeze (lane->plan))
+  lane->forming = make_freeze (lane, request, plan);
+  if (!vf_plan_needs_freeze (plan) && lane->forming->number != 0)
     {
       record (lane, 0);
       return;
     }
+  VF_FAULT ("freeze-unrecorded");
+  if (lane->forming->number == 0
+      || !lane_record (lane, lane->forming, VF_PHASE_FREEZING, &error))
+    {
+      g_autoptr (GError) cause = error;
+
+      g_clear_pointer (&lane->forming, vf_freeze_unref);
+      finish (lane, request, journal_error (lane, cause));
+      return;
+    }
+  VF_FAULT ("freeze-recorded");
   lane_call (lane, STEP_FREEZE, VF_CALL_FREEZE,
-             lane->plan->freeze_all ? NULL : lane_mountpoints (lane->plan->freeze), on_frozen,
-             VF_SLOT_COMMON);
+             plan->freeze_all ? NULL : lane_mountpoints (plan->freeze), on_frozen, VF_SLOT_COMMON);
+  VF_FAULT ("freeze-called");
   lane_show (lane);
+}
+
+/* What became of the call is not to stay: it is undone, or was never done. */
+static void
+discard (VfLane *lane, VfCall *call)
+{
+  VfRequest *request = g_steal_pointer (&lane->current);
+  VfFreeze *freeze = g_steal_pointer (&lane->forming);
+  const VfDomainInfo *info = lane->domain->info;
+  gboolean overtaken = lane->call_epoch != lane->epoch;
+  gboolean gone = overtaken && !(info->active && call->run == info->run);
+  GError *error = g_steal_pointer (&call->error);
+  gboolean failed = error != NULL;
+
+  if (overtaken)
+    {
+      /* Reset or stopped in between: before or after the freeze, who knows. */
+      g_clear_error (&error);
+      error = lane_error (lane, VF_ERROR_NOT_RUNNING,
+                          "it was stopped or reset while it was being frozen");
+    }
+  if (!gone && (!failed || call->sent || overtaken))
+    {
+      lane_set_undo (lane, freeze->plan->freeze, failed || overtaken, freeze, request, error);
+      return;
+    }
+  lane_forget_record (lane, freeze);
+  vf_freeze_unref (freeze);
+  lane_answer (request, NULL, error);
+  vf_request_free (request);
+  g_clear_error (&error);
 }
 
 static void
@@ -414,39 +488,9 @@ on_frozen (VfCall *call, gpointer data)
   g_autoptr (VfCall) answer = call;
   VfLane *lane = lane_called (call, data);
   g_autoptr (VfDomain) domain = lane->domain;
-  VfRequest *request = lane->current;
-  gboolean same_run = call->run == domain->info->run && domain->info->active;
 
-  if (lane->call_epoch != lane->epoch)
-    {
-      /* Reset or stopped in between: before or after the freeze, who knows. */
-      g_autoptr (VfPlan) plan = g_steal_pointer (&lane->plan);
-      GError *error = lane_error (lane, VF_ERROR_NOT_RUNNING,
-                                  "it was stopped or reset while it was being frozen");
-
-      lane->current = NULL;
-      if (same_run)
-        lane_set_undo (lane, plan->freeze, TRUE, request, error);
-      else
-        {
-          lane_answer (request, NULL, error);
-          g_error_free (error);
-          vf_request_free (request);
-        }
-    }
-  else if (answer->error != NULL || request->answered)
-    {
-      g_autoptr (VfPlan) plan = g_steal_pointer (&lane->plan);
-      gboolean in_doubt = answer->error != NULL;
-
-      if (in_doubt && !answer->sent)
-        finish (lane, request, g_steal_pointer (&answer->error));
-      else
-        {
-          lane->current = NULL;
-          lane_set_undo (lane, plan->freeze, in_doubt, request, g_steal_pointer (&answer->error));
-        }
-    }
+  if (lane->call_epoch != lane->epoch || answer->error != NULL || lane->current->answered)
+    discard (lane, answer);
   else
     record (lane, answer->count);
   lane_step (lane);
@@ -466,12 +510,23 @@ vf_lane_renew (VfLane *lane, VfFreeze *freeze, gint64 hold, GError **error)
                           "the freeze cannot be renewed: it is being thawed");
   else
     problem = check_max_hold (lane, hold);
+  if (problem == NULL)
+    {
+      gint64 before = freeze->deadline;
+      g_autoptr (GError) cause = NULL;
+
+      vf_freeze_set_deadline (freeze, vf_clock_now () + hold);
+      if (!lane_record (lane, freeze, VF_PHASE_HELD, &cause))
+        {
+          vf_freeze_set_deadline (freeze, before);
+          problem = journal_error (lane, cause);
+        }
+    }
   if (problem != NULL)
     {
       g_propagate_error (error, problem);
       return FALSE;
     }
-  vf_freeze_set_deadline (freeze, vf_clock_now () + hold);
   lane_set_deadline (lane);
   lane->world->observer->freeze_changed (freeze, VF_FREEZE_CHANGED_DEADLINE,
                                          lane->world->observer_data);

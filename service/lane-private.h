@@ -51,11 +51,12 @@ struct _VfLane {
   GQueue requests;     /* VfRequest*, waiting */
   VfRequest *current;  /* whose call is under way */
   char **map_targets;  /* the domain's disks when the map was asked for */
-  VfPlan *plan;        /* of the freeze under way */
+  VfFreeze *forming;   /* the freeze under way; in the journal, not on the bus */
 
   /* a freeze that was done, or may have been, and must be undone */
   VfThawPlan *undo;
   gboolean in_doubt;    /* may have been */
+  VfFreeze *undo_freeze; /* whose record stands for it; NULL: none */
   VfRequest *undo_for;  /* to be told undo_error when the guest is thawed */
   GError *undo_error;
 
@@ -68,6 +69,12 @@ struct _VfLane {
   GPtrArray *brakes;    /* Waiter* of ThawAll */
   GPtrArray *braking;   /* those whom the thaw under way is for */
   gboolean quarantined; /* the last call timed out */
+
+  /* the journal */
+  GPtrArray *ended;     /* VfFreeze*, over for their owners, for which a thaw is owed */
+  VfFreeze *saved;      /* whose record says that the guest was saved while frozen */
+  gboolean ever_frozen; /* by us: a snapshot of it may be, too */
+  gboolean restored;    /* it came back from saved memory, and was not thawed since */
 
   /* the frozen period */
   gint64 since;         /* boot time, µs; 0: none */
@@ -90,7 +97,8 @@ void lane_call (VfLane *lane, Step step, VfCallKind kind, char **mountpoints,
 VfLane *lane_called (VfCall *call, gpointer data);
 void lane_show (VfLane *lane);
 void lane_set_deadline (VfLane *lane);
-void lane_begin_period (VfLane *lane);
+/* since: boot time, µs; since_real: µs since the epoch */
+void lane_begin_period (VfLane *lane, gint64 since, gint64 since_real);
 void lane_end_period (VfLane *lane);
 char **lane_mountpoints (GPtrArray *filesystems);
 GError *lane_error (VfLane *lane, VfError code, const char *format, ...) G_GNUC_PRINTF (3, 4);
@@ -99,10 +107,21 @@ GError *lane_error (VfLane *lane, VfError code, const char *format, ...) G_GNUC_
 void lane_answer (VfRequest *request, VfFreeze *freeze, const GError *error);
 void lane_start_request (VfLane *lane);
 void lane_fail_requests (VfLane *lane, const GError *error);
+/* Takes a freeze that holds: on the bus from now on. */
+void lane_publish (VfLane *lane, VfFreeze *freeze);
+
+/* lane-journal.c */
+gboolean lane_record (VfLane *lane, const VfFreeze *freeze, VfPhase phase, GError **error);
+void lane_forget_record (VfLane *lane, const VfFreeze *freeze);
+void lane_record_ended (VfLane *lane, VfFreeze *freeze);
+void lane_sweep_records (VfLane *lane);
+void lane_note_saved (VfLane *lane);
+void lane_forget_saved (VfLane *lane);
+void lane_check_restored (VfLane *lane);
 
 /* lane-thaw.c */
-void lane_set_undo (VfLane *lane, GPtrArray *freeze, gboolean in_doubt, VfRequest *request,
-                    GError *error);
+void lane_set_undo (VfLane *lane, GPtrArray *filesystems, gboolean in_doubt, VfFreeze *freeze,
+                    VfRequest *request, GError *error);
 void lane_clear_undo (VfLane *lane);
 gboolean lane_wants_thaw (VfLane *lane);
 void lane_start_thaw (VfLane *lane);

@@ -2,6 +2,8 @@
 /* How freezes end: thaws, debts, verification, and those who wait for them. */
 #include "lane-private.h"
 
+#include "fault.h"
+
 #define RETRY_FIRST (250 * G_TIME_SPAN_MILLISECOND)
 #define RETRY_MOST (30 * G_TIME_SPAN_SECOND)
 
@@ -146,6 +148,14 @@ lane_fail_waiters (VfLane *lane, const GError *error)
 
 /* --- how a freeze ends ---------------------------------------------------------------------- */
 
+/* Out of the ledger, and in the journal before anything follows from that. */
+static void
+end_hold (VfLane *lane, VfFreeze *freeze)
+{
+  vf_ledger_release (lane->ledger, freeze->number);
+  lane_record_ended (lane, freeze);
+}
+
 void
 lane_release (VfLane *lane, VfFreeze *freeze, VfReleasedWhy why)
 {
@@ -156,7 +166,8 @@ lane_release (VfLane *lane, VfFreeze *freeze, VfReleasedWhy why)
     return;
   freeze->gone = TRUE;
   g_clear_pointer (&freeze->alarm, vf_alarm_cancel);
-  vf_ledger_release (lane->ledger, freeze->number);
+  if (freeze->state == VF_FREEZE_HELD)
+    end_hold (lane, freeze);
   g_ptr_array_remove (lane->domain->freezes, freeze);
   vf_world_unreserve (lane->world, freeze->uid);
   lane_set_deadline (lane);
@@ -183,9 +194,10 @@ lane_lose (VfLane *lane, VfFreeze *freeze, VfLostWhy why)
 {
   g_return_if_fail (freeze->state != VF_FREEZE_LOST);
 
+  if (freeze->state == VF_FREEZE_HELD)
+    end_hold (lane, freeze);
   freeze->state = VF_FREEZE_LOST;
   freeze->why = why;
-  vf_ledger_release (lane->ledger, freeze->number);
   freeze->alarm
       = vf_clock_set (lane->world->clock, vf_clock_now () + LOST_KEPT, on_lost_kept, freeze);
   lane->world->observer->freeze_lost (freeze, lane->world->observer_data);
@@ -291,17 +303,19 @@ lane_thawed_by_itself (VfLane *lane, VfLostWhy why)
 /* --- undoing a freeze ------------------------------------------------------------------------ */
 
 /*
- * What request's freeze did, or may have done, is thawed before anything else; then the request
- * gets its error (taken; NULL where the request has been answered). Takes the request.
+ * What a freeze did, or may have done, is thawed before anything else (filesystems NULL: all); then
+ * request gets error (both taken; request NULL: nobody waits; error NULL: it has been answered).
+ * freeze (taken; may be NULL): its record goes when that is done.
  */
 void
-lane_set_undo (VfLane *lane, GPtrArray *freeze, gboolean in_doubt, VfRequest *request,
-               GError *error)
+lane_set_undo (VfLane *lane, GPtrArray *filesystems, gboolean in_doubt, VfFreeze *freeze,
+               VfRequest *request, GError *error)
 {
   g_assert (lane->undo == NULL && lane->undo_for == NULL);
   lane->undo = g_new0 (VfThawPlan, 1);
-  lane->undo->all = !vf_ledger_in_period (lane->ledger);
-  lane->undo->thaw = g_ptr_array_ref (freeze);
+  lane->undo->all = filesystems == NULL || !vf_ledger_in_period (lane->ledger);
+  lane->undo->thaw = filesystems != NULL ? g_ptr_array_ref (filesystems) : vf_map_new ();
+  lane->undo_freeze = freeze;
   lane->in_doubt = in_doubt;
   lane->undo_for = request;
   lane->undo_error = error;
@@ -312,8 +326,11 @@ void
 lane_clear_undo (VfLane *lane)
 {
   g_autoptr (GError) error = g_steal_pointer (&lane->undo_error);
+  g_autoptr (VfFreeze) freeze = g_steal_pointer (&lane->undo_freeze);
   VfRequest *request = g_steal_pointer (&lane->undo_for);
 
+  if (freeze != NULL)
+    lane_forget_record (lane, freeze);
   g_clear_pointer (&lane->undo, vf_thaw_plan_free);
   lane->in_doubt = FALSE;
   if (request == NULL)
@@ -342,8 +359,10 @@ call_thaw (VfLane *lane)
 {
   VfThawPlan *plan = lane->thawing;
 
+  VF_FAULT ("thaw-uncalled");
   lane_call (lane, STEP_THAW, VF_CALL_THAW, plan->all ? NULL : lane_mountpoints (plan->thaw),
              on_thawed, lane->attempts == 0 ? VF_SLOT_FIRST_THAW : VF_SLOT_COMMON);
+  VF_FAULT ("thaw-called");
   lane_show (lane);
 }
 
@@ -437,13 +456,18 @@ thaw_done (VfLane *lane, guint count)
 
   if (lane->attempts > 0)
     g_message ("Domain “%s” is thawed at last", lane->domain->info->name);
+  VF_FAULT ("thaw-answered");
   forget_debts (lane);
+  if (lane->restored && plan->all)
+    lane_forget_saved (lane);
   if (lane->thawing_undo || plan->all)
     lane_clear_undo (lane);
   if (!lane->thawing_undo)
     vf_ledger_thawed (lane->ledger, plan);
   if (!vf_ledger_in_period (lane->ledger))
     lane_end_period (lane);
+  lane_sweep_records (lane);
+  VF_FAULT ("thaw-forgotten");
   lane_show (lane);
   finish_settles (lane, touched_settles, plan, broken, VF_LOST_THAWED_OUTSIDE);
   answer_all (lane->braking, NULL);
@@ -545,8 +569,8 @@ vf_lane_thaw (VfLane *lane, VfFreeze *freeze, gboolean by_owner, gint64 deadline
       settle = add_settle (lane, freeze, by_owner);
       if (by_owner)
         {
+          end_hold (lane, freeze);
           freeze->state = VF_FREEZE_THAWING;
-          vf_ledger_release (lane->ledger, freeze->number);
           lane->world->observer->freeze_changed (freeze, VF_FREEZE_CHANGED_STATE,
                                                  lane->world->observer_data);
         }

@@ -18,6 +18,7 @@ vf_lane_new (VfDomain *domain)
   lane->settles = g_ptr_array_new_with_free_func (lane_settle_free);
   lane->brakes = lane_waiters_new ();
   lane->braking = lane_waiters_new ();
+  lane->ended = g_ptr_array_new_with_free_func ((GDestroyNotify) vf_freeze_unref);
   return lane;
 }
 
@@ -31,7 +32,10 @@ vf_lane_free (VfLane *lane)
   g_queue_clear_full (&lane->requests, (GDestroyNotify) vf_request_free);
   g_clear_pointer (&lane->current, vf_request_free);
   g_clear_pointer (&lane->map_targets, g_strfreev);
-  g_clear_pointer (&lane->plan, vf_plan_free);
+  g_clear_pointer (&lane->forming, vf_freeze_unref);
+  g_clear_pointer (&lane->undo_freeze, vf_freeze_unref);
+  g_clear_pointer (&lane->saved, vf_freeze_unref);
+  g_ptr_array_unref (lane->ended);
   g_clear_pointer (&lane->undo, vf_thaw_plan_free);
   g_clear_pointer (&lane->undo_for, vf_request_free);
   g_clear_error (&lane->undo_error);
@@ -173,6 +177,7 @@ lane_step (VfLane *lane)
   while (lane->step == STEP_IDLE && work (lane))
     ;
   lane->busy_stepping = FALSE;
+  lane_sweep_records (lane);
   lane_show (lane);
   if (lane->world->settled != NULL && vf_lane_is_settled (lane))
     lane->world->settled (lane->world->settled_data);
@@ -322,15 +327,16 @@ is_windows (VfLane *lane)
 }
 
 void
-lane_begin_period (VfLane *lane)
+lane_begin_period (VfLane *lane, gint64 since, gint64 since_real)
 {
   gint64 interval = vf_config_get_verify_interval (lane->world->config);
 
-  lane->since = vf_clock_now ();
-  lane->since_real = g_get_real_time ();
+  lane->since = since;
+  lane->since_real = since_real;
+  lane->ever_frozen = TRUE;
   if (vf_domain_engine (lane->domain) != VF_ENGINE_TEST)
     lane->verify
-        = vf_clock_set (lane->world->clock, lane->since + interval, on_verify, lane);
+        = vf_clock_set (lane->world->clock, vf_clock_now () + interval, on_verify, lane);
   if (is_windows (lane))
     lane->guest_limit
         = vf_clock_set (lane->world->clock, lane->since + WINDOWS_LIMIT, on_guest_limit, lane);
@@ -369,6 +375,7 @@ vf_lane_info_changed (VfLane *lane, const VfDomainInfo *old)
   /* Another run than the one we knew, where the event for it was not seen. */
   if (old->run != -1 && old->run != info->run)
     lane_thawed_by_itself (lane, VF_LOST_DOMAIN_STOPPED);
+  lane_check_restored (lane);
   if ((!old->agent_connected && info->agent_connected) || (!old->running && info->running))
     lane_retry_now (lane);
   lane_step (lane);
@@ -382,16 +389,24 @@ vf_lane_event (VfLane *lane, VfEvent event)
     case VF_EVENT_RESET:
       lane_thawed_by_itself (lane, VF_LOST_RESET);
       break;
-    case VF_EVENT_STOPPED:
     case VF_EVENT_SAVED:
+      lane_note_saved (lane);
+      lane->restored = FALSE;
       lane_thawed_by_itself (lane, VF_LOST_DOMAIN_STOPPED);
+      break;
+    case VF_EVENT_STOPPED:
+      lane->restored = FALSE;
+      lane_thawed_by_itself (lane, VF_LOST_DOMAIN_STOPPED);
+      break;
+    case VF_EVENT_BOOTED:
+      lane_forget_saved (lane);
       break;
     case VF_EVENT_MIGRATED:
       lane_thawed_by_itself (lane, VF_LOST_MIGRATED);
       break;
     case VF_EVENT_RESTORED:
-      lane_thawed_by_itself (lane, VF_LOST_RESTORED);
-      break;
+      vf_lane_restored (lane);
+      return;
     case VF_EVENT_AGENT_CONNECTED:
       lane->quarantined = FALSE; /* a new agent */
       lane_retry_now (lane);

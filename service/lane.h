@@ -69,6 +69,19 @@ void vf_lane_stop (VfLane *lane);
 /* Whether the guest owes nothing and nothing is under way. */
 gboolean vf_lane_is_settled (VfLane *lane);
 
+/*
+ * Takes up a record of the journal. hold: its freeze goes on, and is returned (borrowed, announced);
+ * otherwise what it froze, or may have frozen, is thawed as soon as the guest can be reached.
+ * Records with VF_PHASE_FREEZING come after all others.
+ */
+VfFreeze *vf_lane_adopt (VfLane *lane, const VfRecord *record, gboolean hold);
+
+/* A guest that was saved while frozen, and whose domain may come back as another object. */
+gboolean vf_lane_has_saved (VfLane *lane);
+void vf_lane_take_saved (VfLane *lane, VfLane *from);
+/* It began a run from saved memory. */
+void vf_lane_restored (VfLane *lane);
+
 /* What happened outside. */
 void vf_lane_info_changed (VfLane *lane, const VfDomainInfo *old);
 void vf_lane_event (VfLane *lane, VfEvent event);

@@ -355,12 +355,28 @@ covers_something_frozen (VfLedger *ledger, const VfPlan *plan)
   return FALSE;
 }
 
+static void
+add_hold (VfLedger *ledger, guint64 id, const VfPlan *plan)
+{
+  Hold *hold = g_new0 (Hold, 1);
+  gint64 *key = g_new (gint64, 1);
+
+  hold->whole = plan->whole;
+  hold->covers = g_ptr_array_new_with_free_func (g_free);
+  for (guint i = 0; i < plan->covers->len; i++)
+    {
+      const char *device = g_ptr_array_index (plan->covers, i);
+
+      entry_for (ledger, device)->count++;
+      g_ptr_array_add (hold->covers, g_strdup (device));
+    }
+  *key = (gint64) id;
+  g_hash_table_insert (ledger->holds, key, hold);
+}
+
 gboolean
 vf_ledger_commit (VfLedger *ledger, guint64 id, const VfPlan *plan, guint count, GError **error)
 {
-  Hold *hold;
-  gint64 *key;
-
   if (vf_plan_needs_freeze (plan))
     {
       gboolean others_frozen;
@@ -380,19 +396,7 @@ vf_ledger_commit (VfLedger *ledger, guint64 id, const VfPlan *plan, guint count,
       ledger->reported += count;
     }
 
-  hold = g_new0 (Hold, 1);
-  hold->whole = plan->whole;
-  hold->covers = g_ptr_array_new_with_free_func (g_free);
-  for (guint i = 0; i < plan->covers->len; i++)
-    {
-      const char *device = g_ptr_array_index (plan->covers, i);
-
-      entry_for (ledger, device)->count++;
-      g_ptr_array_add (hold->covers, g_strdup (device));
-    }
-  key = g_new (gint64, 1);
-  *key = (gint64) id;
-  g_hash_table_insert (ledger->holds, key, hold);
+  add_hold (ledger, id, plan);
   return TRUE;
 }
 
@@ -519,6 +523,108 @@ vf_ledger_thawed (VfLedger *ledger, const VfThawPlan *plan)
     /* What is known to be left; one that may have frozen is not expected of a later thaw. */
     ledger->reported
         = MAX (count_frozen (ledger), ledger->reported - MIN (ledger->reported, plan->thaw->len));
+}
+
+/* --- over restarts --------------------------------------------------------------------------- */
+
+static void
+add_copy (GPtrArray *list, const char *text)
+{
+  g_ptr_array_add (list, g_strdup (text));
+}
+
+static char **
+end_list (GPtrArray *list)
+{
+  g_ptr_array_add (list, NULL);
+  return (char **) g_ptr_array_free (list, FALSE);
+}
+
+void
+vf_ledger_save (VfLedger *ledger, const VfPlan *plan, gboolean to_be, VfLedgerState *state)
+{
+  GPtrArray *covers = g_ptr_array_new (), *tried = g_ptr_array_new ();
+  GPtrArray *frozen = g_ptr_array_new (), *targets = g_ptr_array_new ();
+  GHashTableIter iter;
+  gpointer target;
+
+  for (guint i = 0; i < plan->covers->len; i++)
+    {
+      const char *device = g_ptr_array_index (plan->covers, i);
+      Entry *entry = entry_for (ledger, device);
+
+      add_copy (covers, device);
+      if (entry != NULL && entry->tried && !to_be)
+        add_copy (tried, device);
+      if (entry != NULL && entry->frozen)
+        add_copy (frozen, device);
+    }
+  for (guint i = 0; to_be && i < plan->freeze->len; i++)
+    add_copy (tried, ((VfFilesystem *) g_ptr_array_index (plan->freeze, i))->device);
+  g_hash_table_iter_init (&iter, ledger->targets);
+  while (g_hash_table_iter_next (&iter, &target, NULL))
+    add_copy (targets, target);
+  *state = (VfLedgerState){ .whole = plan->whole,
+                            .covers = end_list (covers),
+                            .tried = end_list (tried),
+                            .frozen = end_list (frozen),
+                            .map = ledger->map != NULL ? g_ptr_array_ref (ledger->map) : NULL,
+                            .targets = end_list (targets),
+                            .reported = ledger->reported };
+}
+
+void
+vf_ledger_state_clear (VfLedgerState *state)
+{
+  g_clear_pointer (&state->covers, g_strfreev);
+  g_clear_pointer (&state->tried, g_strfreev);
+  g_clear_pointer (&state->frozen, g_strfreev);
+  g_clear_pointer (&state->targets, g_strfreev);
+  g_clear_pointer (&state->map, g_ptr_array_unref);
+}
+
+VfPlan *
+vf_ledger_adopt (VfLedger *ledger, guint64 id, const VfLedgerState *state)
+{
+  VfPlan *plan = g_new0 (VfPlan, 1);
+
+  plan->whole = state->whole;
+  plan->covers = g_ptr_array_new_with_free_func (g_free);
+  plan->freeze = vf_map_new ();
+  /* Later records know at least as much as earlier ones; what is frozen stays over a new map. */
+  if (state->map != NULL)
+    vf_ledger_set_map (ledger, state->map, (const char *const *) state->targets);
+  else if (ledger->map == NULL)
+    vf_ledger_set_map (ledger, NULL, (const char *const *) state->targets);
+  for (char **device = state->covers; *device != NULL; device++)
+    {
+      Entry *entry = entry_for (ledger, *device);
+
+      if (entry == NULL)
+        continue; /* such a record is not written */
+      g_ptr_array_add (plan->covers, g_strdup (*device));
+      entry->tried |= g_strv_contains ((const char *const *) state->tried, *device);
+      entry->frozen |= g_strv_contains ((const char *const *) state->frozen, *device);
+    }
+  ledger->whole_tried |= state->whole;
+  ledger->reported = MAX (ledger->reported, state->reported);
+  if (id != 0)
+    add_hold (ledger, id, plan);
+  return plan;
+}
+
+gboolean
+vf_ledger_owes (VfLedger *ledger, const VfPlan *plan)
+{
+  if (plan->whole)
+    return ledger->whole_tried && g_hash_table_size (ledger->holds) == 0;
+  for (guint i = 0; i < plan->covers->len; i++)
+    {
+      Entry *entry = entry_for (ledger, g_ptr_array_index (plan->covers, i));
+      if (entry != NULL && entry->tried && entry->count == 0)
+        return TRUE;
+    }
+  return FALSE;
 }
 
 /* --- questions ------------------------------------------------------------------------------ */

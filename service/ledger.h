@@ -132,6 +132,34 @@ guint vf_ledger_count (VfLedger *ledger, const char *device);
 gboolean vf_ledger_in_period (VfLedger *ledger);
 gboolean vf_ledger_has_holds (VfLedger *ledger);
 
+/* --- over restarts --------------------------------------------------------------------------- */
+
+/* All that the ledger knows for the sake of one hold. */
+typedef struct {
+  gboolean whole;
+  char **covers;   /* devices */
+  char **tried;    /* of those: part of a freeze of this period */
+  char **frozen;   /* of those: known to be frozen */
+  GPtrArray *map;  /* VfFilesystem*, of the guest; NULL where it does not tell */
+  char **targets;  /* the disks that the map knows of */
+  guint reported;  /* filesystems frozen in this period by the guest's count */
+} VfLedgerState;
+
+/* plan: of a hold, or (before the guest answers) of one to be: then all that it freezes is tried. */
+void vf_ledger_save (VfLedger *ledger, const VfPlan *plan, gboolean to_be, VfLedgerState *state);
+void vf_ledger_state_clear (VfLedgerState *state);
+
+/*
+ * Takes up what an earlier process has saved: first for each hold in turn, then the period goes on.
+ * id 0: what it froze is frozen, but nobody holds it. Returns its plan (owned).
+ */
+VfPlan *vf_ledger_adopt (VfLedger *ledger, guint64 id, const VfLedgerState *state);
+
+/* Whether something that plan covers is frozen for nobody any more. */
+gboolean vf_ledger_owes (VfLedger *ledger, const VfPlan *plan);
+
+/* --- thawing ---------------------------------------------------------------------------------- */
+
 /* What to thaw. */
 typedef struct {
   gboolean all;         /* one plain call: thaws the guest */

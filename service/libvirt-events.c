@@ -50,15 +50,21 @@ lifecycle_event (int event, int detail)
 {
   static const VfEvent stopped = VF_EVENT_STOPPED, saved = VF_EVENT_SAVED,
                        migrated = VF_EVENT_MIGRATED, restored = VF_EVENT_RESTORED,
-                       resumed = VF_EVENT_RESUMED;
+                       resumed = VF_EVENT_RESUMED, booted = VF_EVENT_BOOTED;
 
   switch (event)
     {
     case VIR_DOMAIN_EVENT_STARTED:
-      return detail == VIR_DOMAIN_EVENT_STARTED_RESTORED
-                     || detail == VIR_DOMAIN_EVENT_STARTED_FROM_SNAPSHOT
-                 ? &restored
-                 : NULL;
+      switch (detail)
+        {
+        case VIR_DOMAIN_EVENT_STARTED_BOOTED:
+          return &booted;
+        case VIR_DOMAIN_EVENT_STARTED_RESTORED:
+        case VIR_DOMAIN_EVENT_STARTED_FROM_SNAPSHOT:
+          return &restored;
+        default:
+          return NULL;
+        }
     case VIR_DOMAIN_EVENT_SUSPENDED:
       return detail == VIR_DOMAIN_EVENT_SUSPENDED_FROM_SNAPSHOT ? &restored : NULL;
     case VIR_DOMAIN_EVENT_RESUMED:

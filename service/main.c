@@ -7,12 +7,15 @@
 #include <libvirt-glib/libvirt-glib.h>
 #include <locale.h>
 #include <stdlib.h>
+#include <systemd/sd-daemon.h>
 
 typedef struct {
   gboolean session;
   gboolean check_config;
+  gboolean release_all;
   gboolean version;
   char *uri;
+  char *state_dir;
   char *config_file;
   gboolean config_named; /* by --config: it must exist */
 } Options;
@@ -28,6 +31,7 @@ static void
 options_clear (Options *options)
 {
   g_free (options->uri);
+  g_free (options->state_dir);
   g_free (options->config_file);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Options, options_clear)
@@ -42,6 +46,10 @@ parse_options (int *argc, char ***argv, Options *options, GError **error)
       "libvirt connection to use instead of the configured one", "URI" },
     { "config", 0, 0, G_OPTION_ARG_FILENAME, &options->config_file,
       "Configuration file to read; drop-ins are read from FILE.d", "FILE" },
+    { "state-dir", 0, 0, G_OPTION_ARG_FILENAME, &options->state_dir,
+      "Folder for the journal of freezes, on tmpfs", "DIR" },
+    { "release-all", 0, 0, G_OPTION_ARG_NONE, &options->release_all,
+      "Thaw what a service that is gone has left frozen, and exit; needs no bus", NULL },
     { "check-config", 0, 0, G_OPTION_ARG_NONE, &options->check_config,
       "Check the configuration and exit", NULL },
     { "version", 0, 0, G_OPTION_ARG_NONE, &options->version, "Print the version and exit", NULL },
@@ -60,6 +68,10 @@ parse_options (int *argc, char ***argv, Options *options, GError **error)
                    "Unexpected argument “%s”; see --help", (*argv)[1]);
       return FALSE;
     }
+  if (options->state_dir == NULL)
+    options->state_dir
+        = options->session ? g_build_filename (g_get_user_runtime_dir (), "virtfreeze", NULL)
+                           : g_strdup ("/run/virtfreeze");
   options->config_named = options->config_file != NULL;
   if (options->config_file == NULL)
     options->config_file
@@ -102,6 +114,26 @@ on_terminate (gpointer data)
   return G_SOURCE_CONTINUE;
 }
 
+/* To be started again: what is held stays held, and the journal tells the next instance. */
+static gboolean
+on_restart (gpointer data)
+{
+  Service *service = data;
+
+  g_message ("Restarting: freezes are kept");
+  service->status = EXIT_SUCCESS;
+  g_main_loop_quit (service->loop);
+  return G_SOURCE_CONTINUE;
+}
+
+/* From the main loop alone: a service whose loop hangs is to be killed. */
+static gboolean
+on_watchdog (gpointer data G_GNUC_UNUSED)
+{
+  sd_notify (0, "WATCHDOG=1");
+  return G_SOURCE_CONTINUE;
+}
+
 static gboolean
 on_reload (gpointer data)
 {
@@ -130,28 +162,50 @@ on_done (int status, gpointer data)
 
 /* --- running ------------------------------------------------------------------------------------- */
 
+/* connection NULL: only thaws what is owed. */
 static int
-run (Service *service, VfConfig *config, const char *uri, GError **error)
+run (Service *service, GDBusConnection *connection, VfJournal *journal, VfConfig *config,
+     const char *uri, GError **error)
 {
-  g_autoptr (GDBusConnection) connection = g_bus_get_sync (
-      service->options.session ? G_BUS_TYPE_SESSION : G_BUS_TYPE_SYSTEM, NULL, error);
-  guint sources[3];
+  guint64 watchdog;
+  guint sources[4], watchdog_source = 0;
 
-  if (connection == NULL)
-    return EXIT_FAILURE;
   service->loop = g_main_loop_new (NULL, FALSE);
-  service->manager = vf_manager_new (connection, config, uri, service->options.session, on_done,
-                                     service);
+  service->manager = vf_manager_new (connection, journal, config, uri, service->options.session,
+                                     on_done, service);
   sources[0] = g_unix_signal_add (SIGTERM, on_terminate, service);
   sources[1] = g_unix_signal_add (SIGINT, on_terminate, service);
   sources[2] = g_unix_signal_add (SIGHUP, on_reload, service);
+  sources[3] = g_unix_signal_add (SIGUSR1, on_restart, service);
+  if (sd_watchdog_enabled (0, &watchdog) > 0)
+    watchdog_source = g_timeout_add ((guint) (watchdog / 1000 / 3), on_watchdog, NULL);
   if (vf_manager_start (service->manager, error))
     g_main_loop_run (service->loop);
   else
     service->status = EXIT_FAILURE;
+  g_clear_handle_id (&watchdog_source, g_source_remove);
   for (gsize i = 0; i < G_N_ELEMENTS (sources); i++)
     g_source_remove (sources[i]);
+  /* Nothing is freed: workers may be waiting for a hung agent, and the process does not wait. */
   return service->status;
+}
+
+static int
+serve (Service *service, VfConfig *config, const char *uri, GError **error)
+{
+  g_autoptr (GDBusConnection) connection = NULL;
+  VfJournal *journal = vf_journal_open (service->options.state_dir, error);
+
+  if (journal == NULL)
+    return EXIT_FAILURE;
+  if (!service->options.release_all)
+    {
+      connection = g_bus_get_sync (
+          service->options.session ? G_BUS_TYPE_SESSION : G_BUS_TYPE_SYSTEM, NULL, error);
+      if (connection == NULL)
+        return EXIT_FAILURE;
+    }
+  return run (service, connection, journal, config, uri, error);
 }
 
 static int
@@ -190,9 +244,8 @@ main (int argc, char **argv)
 
   gvir_event_register ();
   service.options = options;
-  status = run (&service, config, uri, &error);
+  status = serve (&service, config, uri, &error);
   if (error != NULL)
     fail (error);
-  /* Workers may be waiting for a hung agent; the process does not wait for them. */
   return status;
 }

@@ -2,6 +2,7 @@
 #include "manager.h"
 
 #include "bus.h"
+#include "fault.h"
 #include "hypervisor-libvirt.h"
 
 #define BUS_NAME "org.virtfreeze1"
@@ -12,7 +13,9 @@
 #define MOST_CALLS 19
 
 struct _VfManager {
-  GDBusConnection *connection;
+  GDBusConnection *connection; /* NULL: only release what is owed */
+  VfJournal *journal;
+  char *uri;
   VfHypervisor *hypervisor;
   VfClock *clock;
   VfAuthority *authority;
@@ -20,6 +23,8 @@ struct _VfManager {
   VfRegistry *registry;
   guint name;         /* owner id; 0 until it is asked for */
   guint ready_timer;
+  gboolean attempted;   /* libvirt's domains are listed, or cannot be for now */
+  gboolean owners_seen; /* it is known which owners of adopted freezes are still there */
   guint stop_timer;
   gulong closed;
   gboolean stopping;
@@ -53,7 +58,10 @@ on_name_acquired (GDBusConnection *connection G_GNUC_UNUSED, const char *name G_
 static void
 take_name (VfManager *manager)
 {
+  if (!manager->attempted || !manager->owners_seen)
+    return;
   g_clear_handle_id (&manager->ready_timer, g_source_remove);
+  VF_FAULT ("adopt-nameless");
   if (manager->name == 0 && !manager->stopping)
     manager->name = g_bus_own_name_on_connection (
         manager->connection, BUS_NAME, G_BUS_NAME_OWNER_FLAGS_DO_NOT_QUEUE, on_name_acquired,
@@ -66,6 +74,7 @@ on_ready_timer (gpointer data)
   VfManager *manager = data;
 
   manager->ready_timer = 0;
+  manager->attempted = TRUE;
   take_name (manager);
   return G_SOURCE_REMOVE;
 }
@@ -73,7 +82,20 @@ on_ready_timer (gpointer data)
 static void
 on_attempted (gpointer data)
 {
-  take_name (data);
+  VfManager *manager = data;
+
+  manager->attempted = TRUE;
+  if (manager->connection != NULL)
+    take_name (manager);
+}
+
+static void
+on_owners_seen (gpointer data)
+{
+  VfManager *manager = data;
+
+  manager->owners_seen = TRUE;
+  take_name (manager);
 }
 
 static void
@@ -88,21 +110,62 @@ on_closed (GDBusConnection *connection G_GNUC_UNUSED, gboolean vanished G_GNUC_U
 
 /* --- starting and stopping ------------------------------------------------------------------------ */
 
+static void
+on_stopped (gpointer data)
+{
+  VfManager *manager = data;
+
+  /* What was sent last must be out before the process is. */
+  if (manager->connection != NULL)
+    g_dbus_connection_flush_sync (manager->connection, NULL, NULL);
+  manager->done (0, manager->data);
+}
+
+/* Without a bus nobody is told. */
+static void
+ignore_domain (VfDomain *domain G_GNUC_UNUSED, gpointer data G_GNUC_UNUSED)
+{
+}
+
+static void
+ignore_domain_change (VfDomain *domain G_GNUC_UNUSED, VfDomainChange what G_GNUC_UNUSED,
+                      gpointer data G_GNUC_UNUSED)
+{
+}
+
+static void
+ignore_connected (gboolean connected G_GNUC_UNUSED, gpointer data G_GNUC_UNUSED)
+{
+}
+
+/* Without a bus no freeze is made or adopted. */
+static const VfObserver nobody = { .connected = ignore_connected,
+                                   .domain_added = ignore_domain,
+                                   .domain_changed = ignore_domain_change,
+                                   .domain_removed = ignore_domain };
+
 VfManager *
-vf_manager_new (GDBusConnection *connection, VfConfig *config, const char *uri, gboolean session,
-                void (*done) (int status, gpointer data), gpointer data)
+vf_manager_new (GDBusConnection *connection, VfJournal *journal, VfConfig *config,
+                const char *uri, gboolean session, void (*done) (int status, gpointer data),
+                gpointer data)
 {
   VfManager *manager = g_new0 (VfManager, 1);
 
-  manager->connection = g_object_ref (connection);
+  manager->journal = journal;
+  manager->uri = g_strdup (uri);
   manager->done = done;
   manager->data = data;
   manager->clock = vf_clock_new ();
   manager->hypervisor = vf_hypervisor_libvirt_new (uri, MOST_CALLS);
-  manager->authority = vf_authority_new (session);
-  manager->bus = vf_bus_new (connection, manager->authority, uri);
-  manager->registry = vf_registry_new (manager->hypervisor, manager->clock, config,
-                                       &vf_bus_observer, manager->bus);
+  if (connection != NULL)
+    {
+      manager->connection = g_object_ref (connection);
+      manager->authority = vf_authority_new (session);
+      manager->bus = vf_bus_new (connection, manager->authority, uri);
+    }
+  manager->registry
+      = vf_registry_new (manager->hypervisor, manager->clock, config,
+                         connection != NULL ? &vf_bus_observer : &nobody, manager->bus);
   return manager;
 }
 
@@ -111,28 +174,67 @@ vf_manager_free (VfManager *manager)
 {
   g_clear_handle_id (&manager->ready_timer, g_source_remove);
   g_clear_handle_id (&manager->stop_timer, g_source_remove);
-  g_clear_signal_handler (&manager->closed, manager->connection);
   if (manager->name != 0)
     g_bus_unown_name (manager->name);
-  vf_bus_free (manager->bus);
+  if (manager->connection != NULL)
+    {
+      g_clear_signal_handler (&manager->closed, manager->connection);
+      vf_bus_free (manager->bus);
+    }
   vf_registry_free (manager->registry);
-  vf_authority_free (manager->authority);
+  g_clear_pointer (&manager->authority, vf_authority_free);
   manager->hypervisor->free (manager->hypervisor);
   vf_clock_free (manager->clock);
-  g_object_unref (manager->connection);
+  g_clear_object (&manager->connection);
+  g_free (manager->uri);
   g_free (manager);
+}
+
+/* Which bus this is: unique names mean nothing on another one. */
+static char *
+get_bus_id (GDBusConnection *connection, GError **error)
+{
+  g_autoptr (GVariant) reply = g_dbus_connection_call_sync (
+      connection, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "GetId",
+      NULL, G_VARIANT_TYPE ("(s)"), G_DBUS_CALL_FLAGS_NONE, -1, NULL, error);
+  char *id = NULL;
+
+  if (reply != NULL)
+    g_variant_get (reply, "(s)", &id);
+  return id;
+}
+
+static gboolean
+start_on_bus (VfManager *manager, GError **error)
+{
+  g_autofree char *bus_id = get_bus_id (manager->connection, error);
+
+  if (bus_id == NULL || !vf_bus_start (manager->bus, manager->registry, error))
+    return FALSE;
+  g_dbus_connection_set_exit_on_close (manager->connection, FALSE);
+  manager->closed
+      = g_signal_connect (manager->connection, "closed", G_CALLBACK (on_closed), manager);
+  vf_registry_set_journal (manager->registry, manager->journal, manager->uri, bus_id);
+  vf_registry_recover (manager->registry, TRUE);
+  manager->ready_timer = g_timeout_add (READY_MS, on_ready_timer, manager);
+  vf_bus_check_owners (manager->bus, on_owners_seen, manager);
+  return TRUE;
 }
 
 gboolean
 vf_manager_start (VfManager *manager, GError **error)
 {
-  if (!vf_bus_start (manager->bus, manager->registry, error))
-    return FALSE;
-  g_dbus_connection_set_exit_on_close (manager->connection, FALSE);
-  manager->closed
-      = g_signal_connect (manager->connection, "closed", G_CALLBACK (on_closed), manager);
-  manager->ready_timer = g_timeout_add (READY_MS, on_ready_timer, manager);
+  if (manager->connection != NULL)
+    {
+      if (!start_on_bus (manager, error))
+        return FALSE;
+      vf_registry_start (manager->registry, on_attempted, manager);
+      return TRUE;
+    }
+  vf_registry_set_journal (manager->registry, manager->journal, manager->uri, NULL);
+  vf_registry_recover (manager->registry, FALSE);
   vf_registry_start (manager->registry, on_attempted, manager);
+  vf_registry_stop (manager->registry, on_stopped, manager);
   return TRUE;
 }
 
@@ -140,16 +242,6 @@ void
 vf_manager_configure (VfManager *manager, VfConfig *config)
 {
   vf_registry_configure (manager->registry, config);
-}
-
-static void
-on_stopped (gpointer data)
-{
-  VfManager *manager = data;
-
-  /* What was sent last must be out before the process is. */
-  g_dbus_connection_flush_sync (manager->connection, NULL, NULL);
-  manager->done (0, manager->data);
 }
 
 static gboolean

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "config.h"
+#include "journal.h"
 
 #include <gio/gio.h>
 
@@ -13,14 +14,16 @@ G_BEGIN_DECLS
 typedef struct _VfManager VfManager;
 
 /*
- * connection: the bus to be on. done is called when the service has to end, with its exit status:
- * the bus or the name was lost, or a stop is complete.
+ * journal: open, and outliving the manager. connection: the bus to be on; NULL: only thaw what an
+ * earlier instance left frozen, and stop. done is called when the service has to end, with its exit
+ * status: the bus or the name was lost, or a stop is complete.
  */
-VfManager *vf_manager_new (GDBusConnection *connection, VfConfig *config, const char *uri,
-                           gboolean session, void (*done) (int status, gpointer data),
-                           gpointer data);
+VfManager *vf_manager_new (GDBusConnection *connection, VfJournal *journal, VfConfig *config,
+                           const char *uri, gboolean session,
+                           void (*done) (int status, gpointer data), gpointer data);
 void vf_manager_free (VfManager *manager);
 
+/* Blocks for one call to the bus. */
 gboolean vf_manager_start (VfManager *manager, GError **error);
 
 /* New settings, for what is asked for from now on. */

@@ -2,6 +2,7 @@
 #include "registry.h"
 
 #include "error.h"
+#include "fault.h"
 #include "lane.h"
 
 #include <string.h>
@@ -9,6 +10,7 @@
 struct _VfRegistry {
   VfWorld world;
   GHashTable *domains; /* UUID (borrowed from the domain's info) → VfDomain */
+  GHashTable *saved;   /* the same, of domains that are gone, but were saved while frozen */
   void (*attempted) (gpointer data);
   gpointer attempted_data;
   void (*stopped) (gpointer data);
@@ -17,23 +19,39 @@ struct _VfRegistry {
 
 /* --- what the hypervisor tells ---------------------------------------------------------------- */
 
+static VfDomain *
+add_domain (VfRegistry *registry, VfDomainInfo *info)
+{
+  VfDomain *domain = vf_domain_new (&registry->world, info);
+
+  g_hash_table_insert (registry->domains, domain->info->uuid, domain);
+  registry->world.observer->domain_added (domain, registry->world.observer_data);
+  return domain;
+}
+
 static void
 on_info (VfDomainInfo *info, gpointer data)
 {
   VfRegistry *registry = data;
-  VfDomain *domain = g_hash_table_lookup (registry->domains, info->uuid);
+  VfDomain *domain = g_hash_table_lookup (registry->domains, info->uuid), *before;
 
   if (domain != NULL)
     {
       /* The key belongs to the info that goes. */
       g_hash_table_steal (registry->domains, info->uuid);
       g_hash_table_insert (registry->domains, info->uuid, domain);
+      domain->seen = TRUE;
       vf_domain_update (domain, info);
       return;
     }
-  domain = vf_domain_new (&registry->world, info);
-  g_hash_table_insert (registry->domains, domain->info->uuid, domain);
-  registry->world.observer->domain_added (domain, registry->world.observer_data);
+  domain = add_domain (registry, info);
+  domain->seen = TRUE;
+  before = g_hash_table_lookup (registry->saved, info->uuid);
+  if (before != NULL)
+    {
+      vf_lane_take_saved (domain->lane, before->lane);
+      g_hash_table_remove (registry->saved, info->uuid);
+    }
 }
 
 static void
@@ -48,6 +66,8 @@ on_gone (const char *uuid, gpointer data)
   vf_lane_event (domain->lane, VF_EVENT_STOPPED);
   domain->gone = TRUE;
   registry->world.observer->domain_removed (domain, registry->world.observer_data);
+  if (vf_lane_has_saved (domain->lane))
+    g_hash_table_insert (registry->saved, domain->info->uuid, vf_domain_ref (domain));
 }
 
 static void
@@ -79,6 +99,15 @@ on_connected (gboolean connected, gpointer data)
   VfRegistry *registry = data;
   g_autoptr (GPtrArray) domains = all_domains (registry);
 
+  for (guint i = 0; i < domains->len; i++)
+    {
+      VfDomain *domain = g_ptr_array_index (domains, i);
+
+      if (!connected)
+        domain->seen = FALSE;
+      else if (!domain->seen)
+        on_gone (domain->info->uuid, registry); /* while nobody looked */
+    }
   registry->world.connected = connected;
   registry->world.observer->connected (connected, registry->world.observer_data);
   for (guint i = 0; i < domains->len; i++)
@@ -114,6 +143,8 @@ vf_registry_new (VfHypervisor *hypervisor, VfClock *clock, VfConfig *config,
   world->user_count = g_hash_table_new (NULL, NULL);
   registry->domains = g_hash_table_new_full (g_str_hash, g_str_equal, NULL,
                                              (GDestroyNotify) vf_domain_unref);
+  registry->saved = g_hash_table_new_full (g_str_hash, g_str_equal, NULL,
+                                           (GDestroyNotify) vf_domain_unref);
   hypervisor->listener = &listener;
   hypervisor->listener_data = registry;
   return registry;
@@ -122,8 +153,11 @@ vf_registry_new (VfHypervisor *hypervisor, VfClock *clock, VfConfig *config,
 void
 vf_registry_free (VfRegistry *registry)
 {
-  g_hash_table_unref (registry->domains);
   g_hash_table_unref (registry->world.freezes);
+  g_hash_table_unref (registry->domains);
+  g_hash_table_unref (registry->saved);
+  g_free (registry->world.uri);
+  g_free (registry->world.bus_id);
   g_hash_table_unref (registry->world.user_count);
   vf_slots_free (registry->world.slots);
   vf_config_unref (registry->world.config);
@@ -161,6 +195,84 @@ gboolean
 vf_registry_is_connected (VfRegistry *registry)
 {
   return registry->world.connected;
+}
+
+/* --- after a restart ---------------------------------------------------------------------------- */
+
+void
+vf_registry_set_journal (VfRegistry *registry, VfJournal *journal, const char *uri,
+                         const char *bus_id)
+{
+  registry->world.journal = journal;
+  registry->world.uri = g_strdup (uri);
+  registry->world.bus_id = g_strdup (bus_id);
+}
+
+/* libvirt's description comes later; until then, what the record tells. */
+static VfDomain *
+domain_of (VfRegistry *registry, const VfRecord *record)
+{
+  VfDomain *domain = g_hash_table_lookup (registry->domains, record->uuid);
+  g_autoptr (VfDomainInfo) info = NULL;
+
+  if (domain != NULL)
+    return domain;
+  info = vf_domain_info_new (record->uuid, record->name != NULL ? record->name : record->uuid);
+  info->run = record->run;
+  info->active = TRUE;
+  return add_domain (registry, info);
+}
+
+static gboolean
+may_go_on (VfRegistry *registry, const VfRecord *record)
+{
+  return record->phase == VF_PHASE_HELD && !record->damaged
+         && record->deadline > vf_clock_now ()
+         && (record->lease || g_strcmp0 (record->bus_id, registry->world.bus_id) == 0);
+}
+
+static void
+recover (VfRegistry *registry, const VfRecord *record, gboolean adopt)
+{
+  gboolean hold = adopt && may_go_on (registry, record);
+  gboolean died = record->engine == VF_ENGINE_TEST && !record->damaged;
+  VfDomain *domain;
+
+  /* The test driver's freezes lived in the process that died; only their owners may be left. */
+  if (died && !hold)
+    {
+      vf_journal_remove (registry->world.journal, record->uuid, record->number);
+      return;
+    }
+  domain = domain_of (registry, record);
+  vf_lane_adopt (domain->lane, record, hold);
+  VF_FAULT ("adopt-one");
+  if (died)
+    vf_lane_event (domain->lane, VF_EVENT_STOPPED);
+}
+
+void
+vf_registry_recover (VfRegistry *registry, gboolean adopt)
+{
+  g_autoptr (GPtrArray) records
+      = vf_journal_read (registry->world.journal, registry->world.uri);
+
+  VF_FAULT ("adopt-read");
+  /* Those in doubt come last: what else is frozen decides how they are undone. */
+  for (int in_doubt = 0; in_doubt <= 1; in_doubt++)
+    for (guint i = 0; i < records->len; i++)
+      {
+        const VfRecord *record = g_ptr_array_index (records, i);
+
+        if ((record->phase == VF_PHASE_FREEZING) != in_doubt)
+          continue;
+        if (g_strcmp0 (record->uri, registry->world.uri) == 0)
+          recover (registry, record, adopt);
+        else
+          g_warning ("Domain %s may still be frozen by an earlier instance that used %s; run "
+                     "“virtfreezed --release-all --uri %s”",
+                     record->uuid, record->uri, record->uri);
+      }
 }
 
 /* --- finding -------------------------------------------------------------------------------- */
@@ -211,14 +323,14 @@ vf_registry_find (VfRegistry *registry, const char *name_or_uuid, GError **error
         if (g_str_equal (((VfDomain *) value)->info->name, name_or_uuid))
           return value;
     }
-  shown = vf_text_escape (name_or_uuid);
+  shown = vf_text_shorten (name_or_uuid);
   if (!registry->world.connected)
     g_set_error (error, VF_ERROR, VF_ERROR_DISCONNECTED,
-                 "There is no connection to libvirt to ask for domain “%.200s”; it is being retried",
+                 "There is no connection to libvirt to ask for domain “%s”; it is being retried",
                  shown);
   else
     g_set_error (error, VF_ERROR, VF_ERROR_UNKNOWN_DOMAIN,
-                 "There is no domain with the %s “%.200s”; see “virsh list --all”",
+                 "There is no domain with the %s “%s”; see “virsh list --all”",
                  uuid != NULL ? "UUID" : "name", shown);
   return NULL;
 }

@@ -10,9 +10,20 @@ G_BEGIN_DECLS
 
 typedef struct _VfRegistry VfRegistry;
 
-/* hypervisor and clock must outlive the registry; nothing starts before vf_registry_start(). */
+/* hypervisor, clock and journal must outlive the registry; nothing starts before
+ * vf_registry_start(). */
 VfRegistry *vf_registry_new (VfHypervisor *hypervisor, VfClock *clock, VfConfig *config,
                              const VfObserver *observer, gpointer observer_data);
+
+/* Before vf_registry_recover(). uri: of libvirt; bus_id: of the bus that owners are on. */
+void vf_registry_set_journal (VfRegistry *registry, VfJournal *journal, const char *uri,
+                              const char *bus_id);
+
+/*
+ * Takes up what an earlier process left, before libvirt is asked. adopt: freezes that may go on do
+ * (the caller has yet to see which owners are still there); otherwise all of them are thawed.
+ */
+void vf_registry_recover (VfRegistry *registry, gboolean adopt);
 void vf_registry_free (VfRegistry *registry);
 
 /* attempted is called once, when the domains are listed or the first connection has failed. */
@@ -39,7 +50,7 @@ void vf_registry_refresh (VfRegistry *registry, VfDomain *domain, void (*done) (
 /* A connection has left the bus: what it asked for and what it held is released. */
 void vf_registry_owner_gone (VfRegistry *registry, const char *owner);
 
-/* Releases everything and freezes nothing more; done when every guest is thawed. */
+/* Releases everything and freezes nothing more; done, once, when every guest is thawed. */
 void vf_registry_stop (VfRegistry *registry, void (*done) (gpointer data), gpointer data);
 
 G_END_DECLS

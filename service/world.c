@@ -9,6 +9,14 @@ count_of (VfWorld *world, guint uid)
   return GPOINTER_TO_UINT (g_hash_table_lookup (world->user_count, GUINT_TO_POINTER (uid)));
 }
 
+void
+vf_world_count (VfWorld *world, guint uid)
+{
+  world->count++;
+  g_hash_table_insert (world->user_count, GUINT_TO_POINTER (uid),
+                       GUINT_TO_POINTER (count_of (world, uid) + 1));
+}
+
 gboolean
 vf_world_reserve (VfWorld *world, guint uid, guint in_domain, GError **error)
 {
@@ -29,9 +37,7 @@ vf_world_reserve (VfWorld *world, guint uid, guint in_domain, GError **error)
                  "There are %u freezes, as many as MaxFreezes allows; thaw some", max);
   else
     {
-      world->count++;
-      g_hash_table_insert (world->user_count, GUINT_TO_POINTER (uid),
-                           GUINT_TO_POINTER (count_of (world, uid) + 1));
+      vf_world_count (world, uid);
       return TRUE;
     }
   return FALSE;

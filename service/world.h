@@ -5,7 +5,7 @@
 #pragma once
 
 #include "clock.h"
-#include "freeze.h"
+#include "journal.h"
 #include "slots.h"
 
 G_BEGIN_DECLS
@@ -49,7 +49,10 @@ typedef struct {
 
   gboolean connected;
   gboolean stopping;      /* nothing new is frozen any more */
-  guint64 next_number;    /* of freezes */
+  VfJournal *journal;     /* NULL: nothing is kept over a crash (tests) */
+  char *uri;              /* of libvirt, and the id of the bus, for records */
+  char *bus_id;
+  guint64 next_number;    /* of freezes, where there is no journal */
   GHashTable *freezes;    /* VfFreeze* set, with a reference: all that have an object */
   GHashTable *user_count; /* uid → freezes, also those being made */
   guint count;            /* the same, of all users */
@@ -59,6 +62,8 @@ typedef struct {
 
 /* Room for one more freeze of a user and a domain (which has that many already)? Takes it. */
 gboolean vf_world_reserve (VfWorld *world, guint uid, guint in_domain, GError **error);
+/* Takes it without asking: a freeze that is there already. */
+void vf_world_count (VfWorld *world, guint uid);
 void vf_world_unreserve (VfWorld *world, guint uid);
 
 G_END_DECLS

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "journal-file.h"
+
+#include <string.h>
+
+/* Format 1. A later version that writes something else reads this one, too. */
+#define FORMAT 1
+#define GROUP "Freeze"
+#define CHECKSUM "# sha256 "
+
+static const char *const phases[] = { "freezing", "held", "ended", "saved" };
+
+VfRecord *
+vf_record_new (void)
+{
+  VfRecord *record = g_new0 (VfRecord, 1);
+
+  record->run = -1;
+  return record;
+}
+
+void
+vf_record_free (VfRecord *record)
+{
+  g_free (record->uri);
+  g_free (record->uuid);
+  g_free (record->name);
+  g_free (record->bus_id);
+  g_free (record->owner);
+  g_free (record->reason);
+  g_strfreev (record->disks);
+  vf_ledger_state_clear (&record->state);
+  g_free (record);
+}
+
+/* --- writing ------------------------------------------------------------------------------------ */
+
+/* A guest's text may be any bytes; a key file is UTF-8, and lists end their items with “;”. */
+static char *
+encode (const char *text)
+{
+  return g_uri_escape_string (text != NULL ? text : "", " /:,@+()[]{}\\", TRUE);
+}
+
+static void
+set_text (GKeyFile *file, const char *group, const char *key, const char *text)
+{
+  g_autofree char *encoded = encode (text);
+
+  g_key_file_set_string (file, group, key, encoded);
+}
+
+static void
+set_list (GKeyFile *file, const char *group, const char *key, const char *const *list)
+{
+  g_autoptr (GPtrArray) encoded = g_ptr_array_new_with_free_func (g_free);
+
+  for (; list != NULL && *list != NULL; list++)
+    g_ptr_array_add (encoded, encode (*list));
+  g_key_file_set_string_list (file, group, key, (const char *const *) encoded->pdata,
+                              encoded->len);
+}
+
+static void
+set_array (GKeyFile *file, const char *group, const char *key, GPtrArray *array)
+{
+  g_autoptr (GPtrArray) list = g_ptr_array_copy (array, NULL, NULL);
+
+  g_ptr_array_set_free_func (list, NULL);
+  g_ptr_array_add (list, NULL);
+  set_list (file, group, key, (const char *const *) list->pdata);
+}
+
+static void
+write_map (GKeyFile *file, GPtrArray *map)
+{
+  g_key_file_set_integer (file, GROUP, "Filesystems", map != NULL ? (int) map->len : -1);
+  for (guint i = 0; map != NULL && i < map->len; i++)
+    {
+      const VfFilesystem *fs = g_ptr_array_index (map, i);
+      g_autofree char *group = g_strdup_printf ("Filesystem %u", i);
+
+      set_text (file, group, "Device", fs->device);
+      set_text (file, group, "Type", fs->type);
+      set_array (file, group, "Mountpoints", fs->mountpoints);
+      set_array (file, group, "Disks", fs->targets);
+    }
+}
+
+char *
+vf_record_to_text (const VfRecord *record)
+{
+  g_autoptr (GKeyFile) file = g_key_file_new ();
+  g_autofree char *text = NULL;
+  g_autofree char *checksum = NULL;
+  const VfLedgerState *state = &record->state;
+
+  g_key_file_set_integer (file, GROUP, "Format", FORMAT);
+  g_key_file_set_string (file, GROUP, "Phase", phases[record->phase]);
+  g_key_file_set_uint64 (file, GROUP, "Number", record->number);
+  g_key_file_set_boolean (file, GROUP, "Unknown", record->damaged);
+  set_text (file, GROUP, "Uri", record->uri);
+  set_text (file, GROUP, "Domain", record->uuid);
+  set_text (file, GROUP, "Name", record->name);
+  g_key_file_set_integer (file, GROUP, "Run", record->run);
+  set_text (file, GROUP, "Bus", record->bus_id);
+  set_text (file, GROUP, "Owner", record->owner);
+  g_key_file_set_uint64 (file, GROUP, "OwnerUID", record->uid);
+  g_key_file_set_string (file, GROUP, "Lifetime", record->lease ? "lease" : "caller");
+  set_text (file, GROUP, "Reason", record->reason);
+  set_list (file, GROUP, "Disks", (const char *const *) record->disks);
+  g_key_file_set_string (file, GROUP, "Scope", vf_scope_word (record->scope));
+  g_key_file_set_string (file, GROUP, "Engine", vf_engine_word (record->engine));
+  g_key_file_set_int64 (file, GROUP, "Created", record->created);
+  g_key_file_set_int64 (file, GROUP, "DeadlineBootTime", record->deadline);
+  g_key_file_set_int64 (file, GROUP, "SinceBootTime", record->since);
+  g_key_file_set_int64 (file, GROUP, "Since", record->since_real);
+  g_key_file_set_uint64 (file, GROUP, "FilesystemsFrozen", record->frozen);
+  g_key_file_set_uint64 (file, GROUP, "FilesystemsSkipped", record->skipped);
+  g_key_file_set_boolean (file, GROUP, "Whole", state->whole);
+  set_list (file, GROUP, "Covers", (const char *const *) state->covers);
+  set_list (file, GROUP, "Tried", (const char *const *) state->tried);
+  set_list (file, GROUP, "Frozen", (const char *const *) state->frozen);
+  set_list (file, GROUP, "Targets", (const char *const *) state->targets);
+  g_key_file_set_uint64 (file, GROUP, "Reported", state->reported);
+  write_map (file, state->map);
+
+  text = g_key_file_to_data (file, NULL, NULL);
+  checksum = g_compute_checksum_for_string (G_CHECKSUM_SHA256, text, -1);
+  return g_strconcat (text, CHECKSUM, checksum, "\n", NULL);
+}
+
+/* --- reading ------------------------------------------------------------------------------------ */
+
+/* Every getter leaves *error alone once it is set, so that they can stand in a row. */
+typedef struct {
+  GKeyFile *file;
+  const char *group;
+  GError *error;
+} Reader;
+
+static char *
+get_text (Reader *reader, const char *key)
+{
+  g_autofree char *encoded = NULL;
+  char *text;
+
+  if (reader->error != NULL)
+    return g_strdup ("");
+  encoded = g_key_file_get_string (reader->file, reader->group, key, &reader->error);
+  text = encoded != NULL ? g_uri_unescape_string (encoded, NULL) : NULL;
+  return text != NULL ? text : g_strdup ("");
+}
+
+static char **
+get_list (Reader *reader, const char *key)
+{
+  g_auto (GStrv) encoded = NULL;
+  g_autoptr (GPtrArray) list = g_ptr_array_new ();
+
+  if (reader->error == NULL)
+    encoded
+        = g_key_file_get_string_list (reader->file, reader->group, key, NULL, &reader->error);
+  for (char **item = encoded; item != NULL && *item != NULL; item++)
+    {
+      char *text = g_uri_unescape_string (*item, NULL);
+      g_ptr_array_add (list, text != NULL ? text : g_strdup (""));
+    }
+  g_ptr_array_add (list, NULL);
+  return (char **) g_ptr_array_free (g_steal_pointer (&list), FALSE);
+}
+
+static gint64
+get_number (Reader *reader, const char *key)
+{
+  return reader->error == NULL
+             ? g_key_file_get_int64 (reader->file, reader->group, key, &reader->error)
+             : 0;
+}
+
+static gboolean
+get_boolean (Reader *reader, const char *key)
+{
+  return reader->error == NULL
+         && g_key_file_get_boolean (reader->file, reader->group, key, &reader->error);
+}
+
+/* The place of the word at key among words. */
+static guint
+get_word (Reader *reader, const char *key, const char *const *words, guint n)
+{
+  g_autofree char *text = get_text (reader, key);
+
+  for (guint i = 0; i < n; i++)
+    if (g_str_equal (text, words[i]))
+      return i;
+  if (reader->error == NULL)
+    reader->error = g_error_new (G_KEY_FILE_ERROR, G_KEY_FILE_ERROR_INVALID_VALUE,
+                                 "%s is none of the known words", key);
+  return 0;
+}
+
+static GPtrArray *
+read_map (Reader *reader)
+{
+  int n = (int) get_number (reader, "Filesystems");
+  g_autoptr (GPtrArray) map = NULL;
+
+  if (n < 0 || reader->error != NULL)
+    return NULL;
+  map = vf_map_new ();
+  for (int i = 0; i < n && reader->error == NULL; i++)
+    {
+      g_autofree char *group = g_strdup_printf ("Filesystem %d", i);
+      Reader each = { reader->file, group, NULL };
+      g_autofree char *device = get_text (&each, "Device");
+      g_autofree char *type = get_text (&each, "Type");
+      g_auto (GStrv) mountpoints = get_list (&each, "Mountpoints");
+      g_auto (GStrv) targets = get_list (&each, "Disks");
+
+      reader->error = each.error;
+      for (char **m = mountpoints; *m != NULL; m++)
+        vf_map_add (map, device, *m, type, (const char *const *) targets);
+    }
+  return g_steal_pointer (&map);
+}
+
+static void
+read_record (Reader *reader, VfRecord *record)
+{
+  static const char *const lifetimes[] = { "caller", "lease" };
+  static const char *const scopes[] = { "auto", "disks", "domain" };
+  static const char *const engines[] = { "agent", "exec", "test" };
+  VfLedgerState *state = &record->state;
+
+  record->phase = get_word (reader, "Phase", phases, G_N_ELEMENTS (phases));
+  record->number = (guint64) get_number (reader, "Number");
+  record->damaged = get_boolean (reader, "Unknown");
+  record->uri = get_text (reader, "Uri");
+  record->uuid = get_text (reader, "Domain");
+  record->name = get_text (reader, "Name");
+  record->run = (int) get_number (reader, "Run");
+  record->bus_id = get_text (reader, "Bus");
+  record->owner = get_text (reader, "Owner");
+  record->uid = (guint) get_number (reader, "OwnerUID");
+  record->lease = get_word (reader, "Lifetime", lifetimes, G_N_ELEMENTS (lifetimes)) == 1;
+  record->reason = get_text (reader, "Reason");
+  record->disks = get_list (reader, "Disks");
+  record->scope = get_word (reader, "Scope", scopes, G_N_ELEMENTS (scopes));
+  record->engine = get_word (reader, "Engine", engines, G_N_ELEMENTS (engines));
+  record->created = get_number (reader, "Created");
+  record->deadline = get_number (reader, "DeadlineBootTime");
+  record->since = get_number (reader, "SinceBootTime");
+  record->since_real = get_number (reader, "Since");
+  record->frozen = (guint) get_number (reader, "FilesystemsFrozen");
+  record->skipped = (guint) get_number (reader, "FilesystemsSkipped");
+  state->whole = get_boolean (reader, "Whole");
+  state->covers = get_list (reader, "Covers");
+  state->tried = get_list (reader, "Tried");
+  state->frozen = get_list (reader, "Frozen");
+  state->targets = get_list (reader, "Targets");
+  state->reported = (guint) get_number (reader, "Reported");
+  state->map = read_map (reader);
+}
+
+/* The text without its last line, which must be its checksum. */
+static char *
+check_sum (const char *text, GError **error)
+{
+  const char *line = g_strrstr (text, CHECKSUM);
+  g_autofree char *body = NULL;
+  g_autofree char *checksum = NULL;
+  g_autofree char *expected = NULL;
+
+  body = line != NULL ? g_strndup (text, (gsize) (line - text)) : NULL;
+  checksum = body != NULL ? g_compute_checksum_for_string (G_CHECKSUM_SHA256, body, -1) : NULL;
+  expected = checksum != NULL ? g_strconcat (CHECKSUM, checksum, "\n", NULL) : NULL;
+  if (expected != NULL && g_str_equal (line, expected))
+    return g_steal_pointer (&body);
+  g_set_error_literal (error, G_KEY_FILE_ERROR, G_KEY_FILE_ERROR_PARSE,
+                       line == NULL ? "it is cut short" : "it was changed");
+  return NULL;
+}
+
+VfRecord *
+vf_record_from_text (const char *text, GError **error)
+{
+  g_autofree char *body = check_sum (text, error);
+  g_autoptr (GKeyFile) file = g_key_file_new ();
+  g_autoptr (VfRecord) record = NULL;
+  Reader reader = { file, GROUP, NULL };
+  gint64 format;
+
+  if (body == NULL || !g_key_file_load_from_data (file, body, strlen (body), 0, error))
+    return NULL;
+  format = get_number (&reader, "Format");
+  if (reader.error == NULL && format > FORMAT)
+    reader.error = g_error_new (G_KEY_FILE_ERROR, G_KEY_FILE_ERROR_INVALID_VALUE,
+                                "it is of a later version (format %" G_GINT64_FORMAT ")", format);
+  record = vf_record_new ();
+  if (reader.error == NULL)
+    read_record (&reader, record);
+  if (reader.error != NULL)
+    {
+      g_propagate_error (error, reader.error);
+      return NULL;
+    }
+  return g_steal_pointer (&record);
+}

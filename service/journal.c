@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "journal.h"
+
+#include "journal-file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SUFFIX ".freeze"
+#define UUID_LENGTH 36
+
+/* Numbers are taken from the file in blocks: one write for many freezes. */
+#define BLOCK 64
+
+struct _VfJournal {
+  char *folder;
+  int lock;
+  guint64 next;
+  guint64 block_end;
+};
+
+static char *
+path_of (VfJournal *journal, const char *uuid, guint64 number)
+{
+  g_autofree char *name = g_strdup_printf ("%s.%" G_GUINT64_FORMAT SUFFIX, uuid, number);
+
+  return g_build_filename (journal->folder, name, NULL);
+}
+
+/* Reads DOMAIN-UUID.NUMBER.freeze; number 0 where that part is nonsense. */
+static gboolean
+parse_name (const char *name, char **uuid, guint64 *number)
+{
+  g_autofree char *digits = NULL;
+
+  if (!g_str_has_suffix (name, SUFFIX) || strlen (name) <= UUID_LENGTH + strlen (SUFFIX)
+      || name[UUID_LENGTH] != '.')
+    return FALSE;
+  *uuid = g_strndup (name, UUID_LENGTH);
+  if (!g_uuid_string_is_valid (*uuid))
+    {
+      g_clear_pointer (uuid, g_free);
+      return FALSE;
+    }
+  digits = g_strndup (name + UUID_LENGTH + 1,
+                      strlen (name) - UUID_LENGTH - 1 - strlen (SUFFIX));
+  if (!g_ascii_string_to_unsigned (digits, 10, 1, G_MAXUINT64, number, NULL))
+    *number = 0;
+  return TRUE;
+}
+
+/* --- the counter -------------------------------------------------------------------------------- */
+
+static guint64
+read_counter (VfJournal *journal)
+{
+  g_autofree char *path = g_build_filename (journal->folder, "counter", NULL);
+  g_autofree char *text = NULL;
+  guint64 value;
+
+  if (!g_file_get_contents (path, &text, NULL, NULL)
+      || !g_ascii_string_to_unsigned (g_strchomp (text), 10, 1, G_MAXINT64, &value, NULL))
+    return 1;
+  return value;
+}
+
+static gboolean
+take_block (VfJournal *journal)
+{
+  g_autofree char *path = g_build_filename (journal->folder, "counter", NULL);
+  g_autofree char *text = g_strdup_printf ("%" G_GUINT64_FORMAT "\n", journal->next + BLOCK);
+  g_autoptr (GError) error = NULL;
+
+  if (!g_file_set_contents_full (path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0600, &error))
+    {
+      g_warning ("Cannot write the counter of freezes: %s", error->message);
+      return FALSE;
+    }
+  journal->block_end = journal->next + BLOCK;
+  return TRUE;
+}
+
+guint64
+vf_journal_next_number (VfJournal *journal)
+{
+  if (journal->next >= journal->block_end && !take_block (journal))
+    return 0;
+  return journal->next++;
+}
+
+/* --- opening --------------------------------------------------------------------------------- */
+
+VfJournal *
+vf_journal_open (const char *folder, GError **error)
+{
+  g_autofree char *lock_path = g_build_filename (folder, "lock", NULL);
+  VfJournal *journal;
+  int lock;
+
+  if (g_mkdir_with_parents (folder, 0700) < 0)
+    {
+      g_set_error (error, G_FILE_ERROR, g_file_error_from_errno (errno), "Cannot make %s: %s",
+                   folder, g_strerror (errno));
+      return NULL;
+    }
+  lock = open (lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (lock < 0 || flock (lock, LOCK_EX | LOCK_NB) < 0)
+    {
+      int saved = errno;
+
+      if (lock >= 0)
+        close (lock);
+      if (saved == EWOULDBLOCK)
+        g_set_error (error, G_FILE_ERROR, G_FILE_ERROR_AGAIN,
+                     "Another instance of virtfreezed uses %s; stop it first", folder);
+      else
+        g_set_error (error, G_FILE_ERROR, g_file_error_from_errno (saved), "Cannot lock %s: %s",
+                     lock_path, g_strerror (saved));
+      return NULL;
+    }
+  journal = g_new0 (VfJournal, 1);
+  journal->folder = g_strdup (folder);
+  journal->lock = lock;
+  journal->next = read_counter (journal);
+  return journal;
+}
+
+void
+vf_journal_close (VfJournal *journal)
+{
+  close (journal->lock);
+  g_free (journal->folder);
+  g_free (journal);
+}
+
+/* --- records ----------------------------------------------------------------------------------- */
+
+gboolean
+vf_journal_write (VfJournal *journal, const VfRecord *record, GError **error)
+{
+  g_autofree char *path = path_of (journal, record->uuid, record->number);
+  g_autofree char *text = vf_record_to_text (record);
+
+  return g_file_set_contents_full (path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0600, error);
+}
+
+void
+vf_journal_remove (VfJournal *journal, const char *uuid, guint64 number)
+{
+  g_autofree char *path = path_of (journal, uuid, number);
+
+  if (g_unlink (path) < 0 && errno != ENOENT)
+    g_warning ("Cannot remove %s: %s", path, g_strerror (errno));
+}
+
+/* Not through a link, and nothing that would block. */
+static char *
+read_file (const char *path, GError **error)
+{
+  g_autofree char *text = NULL;
+  struct stat status;
+
+  if (g_lstat (path, &status) < 0 || !S_ISREG (status.st_mode) || status.st_uid != geteuid ())
+    {
+      g_set_error_literal (error, G_FILE_ERROR, G_FILE_ERROR_INVAL,
+                           "not a plain file of this service");
+      return NULL;
+    }
+  g_file_get_contents (path, &text, NULL, error);
+  return g_steal_pointer (&text);
+}
+
+static void
+set_aside (const char *path)
+{
+  g_autofree char *aside = g_strconcat (path, ".damaged", NULL);
+
+  if (g_rename (path, aside) < 0)
+    g_warning ("Cannot rename %s: %s", path, g_strerror (errno));
+}
+
+/* A domain with an unreadable record may be frozen: it gets a record that says so before the other
+ * is set aside. */
+static void
+replace_damaged (VfJournal *journal, VfRecord *record, const char *path, const char *uri)
+{
+  g_autofree char *kept = NULL;
+  g_autoptr (GError) error = NULL;
+
+  record->number = vf_journal_next_number (journal);
+  record->uri = g_strdup (uri);
+  if (record->number != 0 && vf_journal_write (journal, record, &error))
+    set_aside (path);
+  else
+    g_warning ("Cannot write a record for domain %s: %s", record->uuid,
+               error != NULL ? error->message : "no number");
+}
+
+static VfRecord *
+read_record (VfJournal *journal, const char *name, const char *uri)
+{
+  g_autofree char *path = g_build_filename (journal->folder, name, NULL);
+  g_autofree char *uuid = NULL;
+  g_autofree char *text = NULL;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (VfRecord) record = NULL;
+  guint64 number = 0;
+
+  if (!parse_name (name, &uuid, &number))
+    {
+      g_warning ("%s is not a record of a freeze; it is set aside", path);
+      set_aside (path);
+      return NULL;
+    }
+  text = read_file (path, &error);
+  record = text != NULL ? vf_record_from_text (text, &error) : NULL;
+  if (record != NULL && (record->number != number || !g_str_equal (record->uuid, uuid)))
+    {
+      g_clear_pointer (&record, vf_record_free);
+      g_set_error_literal (&error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "it is about another freeze");
+    }
+  if (record != NULL)
+    return g_steal_pointer (&record);
+
+  g_warning ("The record %s cannot be used: %s; it is set aside, and domain %s is thawed", path,
+             error->message, uuid);
+  record = vf_record_new ();
+  record->damaged = TRUE;
+  record->phase = VF_PHASE_FREEZING;
+  record->uuid = g_steal_pointer (&uuid);
+  replace_damaged (journal, record, path, uri);
+  return g_steal_pointer (&record);
+}
+
+static int
+by_number (gconstpointer a, gconstpointer b)
+{
+  const VfRecord *left = *(VfRecord *const *) a, *right = *(VfRecord *const *) b;
+
+  return (left->number > right->number) - (left->number < right->number);
+}
+
+/* Names of all that may be records. */
+static GPtrArray *
+list_names (VfJournal *journal)
+{
+  GPtrArray *names = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GDir) dir = g_dir_open (journal->folder, 0, NULL);
+  const char *name;
+
+  while (dir != NULL && (name = g_dir_read_name (dir)) != NULL)
+    if (!g_str_equal (name, "lock") && !g_str_equal (name, "counter")
+        && !g_str_has_suffix (name, ".damaged"))
+      g_ptr_array_add (names, g_strdup (name));
+  return names;
+}
+
+GPtrArray *
+vf_journal_read (VfJournal *journal, const char *uri)
+{
+  GPtrArray *records = g_ptr_array_new_with_free_func ((GDestroyNotify) vf_record_free);
+  g_autoptr (GPtrArray) names = list_names (journal);
+  guint64 uuid_number = 0;
+
+  /* No number of an existing file may be given out, even where the counter is lost. */
+  for (guint i = 0; i < names->len; i++)
+    {
+      g_autofree char *uuid = NULL;
+
+      if (parse_name (g_ptr_array_index (names, i), &uuid, &uuid_number))
+        journal->next = MAX (journal->next, uuid_number + 1);
+    }
+  for (guint i = 0; i < names->len; i++)
+    {
+      const char *name = g_ptr_array_index (names, i);
+      VfRecord *record;
+
+      /* What a crash left of an unfinished write. */
+      if (strstr (name, SUFFIX ".") != NULL || g_str_has_prefix (name, "counter."))
+        {
+          g_autofree char *path = g_build_filename (journal->folder, name, NULL);
+          g_unlink (path);
+          continue;
+        }
+      record = read_record (journal, name, uri);
+      if (record != NULL)
+        g_ptr_array_add (records, record);
+    }
+  g_ptr_array_sort (records, by_number);
+  return records;
+}
+
+gboolean
+vf_journal_is_empty (VfJournal *journal)
+{
+  g_autoptr (GPtrArray) names = list_names (journal);
+
+  return names->len == 0;
+}
