@@ -40,8 +40,10 @@ fail (VfCall *call, VfError code, const char *prefix, const char *text)
 static void
 classify (VfCall *call, virConnectPtr connection, gint64 took)
 {
+  /* Copied: every call to libvirt forgets it. */
   const virError *error = virGetLastError ();
-  const char *text = error != NULL && error->message != NULL ? error->message : "no reason given";
+  g_autofree char *text
+      = g_strdup (error != NULL && error->message != NULL ? error->message : "no reason given");
   int code = error != NULL ? error->code : VIR_ERR_INTERNAL_ERROR;
 
   if (virConnectIsAlive (connection) == 0)

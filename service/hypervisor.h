@@ -69,6 +69,8 @@ struct _VfCall {
   int run;              /* the run of the guest that is meant; another one fails, unsent */
   char **mountpoints;   /* NULL: all */
   gint64 agent_timeout; /* µs; 0: libvirt's own */
+  /* Asked when its turn has come; may be NULL. FALSE: it fails, unsent. */
+  gboolean (*wanted) (gpointer data);
   void (*done) (VfCall *call, gpointer data);
   gpointer data;
 

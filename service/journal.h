@@ -59,6 +59,7 @@ typedef struct _VfJournal VfJournal;
  * folder cannot be used. */
 VfJournal *vf_journal_open (const char *folder, GError **error);
 void vf_journal_close (VfJournal *journal);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (VfJournal, vf_journal_close)
 
 /* A number that no freeze has had as long as the folder exists. 0: it cannot be recorded. */
 guint64 vf_journal_next_number (VfJournal *journal);

@@ -46,6 +46,8 @@ struct _VfLane {
   gboolean busy_stepping;
   guint epoch;      /* counts how often the guest has lost its freezes by itself (reset, stopped) */
   guint call_epoch; /* as it was when the call under way was made */
+  VfCall *call;     /* the one under way, or waiting for a slot; borrowed */
+  VfSlotClass call_class;
 
   /* requests */
   GQueue requests;     /* VfRequest*, waiting */
@@ -66,6 +68,7 @@ struct _VfLane {
   guint attempts;       /* that failed; 0: nothing is owed */
   VfAlarm *retry;
   GPtrArray *settles;   /* Settle* */
+  gboolean brake;       /* ThawAll: the guest is thawed, whoever froze it */
   GPtrArray *brakes;    /* Waiter* of ThawAll */
   GPtrArray *braking;   /* those whom the thaw under way is for */
   gboolean quarantined; /* the last call timed out */

@@ -121,11 +121,9 @@ remove_settle (VfLane *lane, Settle *settle)
 static void
 fail_settle_waiters (VfLane *lane, const GError *error, gboolean (*which) (VfLane *, Settle *))
 {
-  g_autoptr (GPtrArray) settles = g_ptr_array_copy (lane->settles, NULL, NULL);
-
-  for (guint i = 0; i < settles->len; i++)
+  for (guint i = lane->settles->len; i-- > 0;)
     {
-      Settle *settle = g_ptr_array_index (settles, i);
+      Settle *settle = g_ptr_array_index (lane->settles, i);
       g_autoptr (GPtrArray) waiters = NULL;
 
       if (which != NULL && !which (lane, settle))
@@ -385,6 +383,7 @@ lane_start_thaw (VfLane *lane)
 void
 lane_start_brake (VfLane *lane)
 {
+  lane->brake = FALSE;
   g_ptr_array_extend_and_steal (lane->braking, g_ptr_array_ref (lane->brakes));
   g_ptr_array_set_size (lane->brakes, 0);
   for (guint i = 0; i < lane->braking->len; i++)
@@ -482,7 +481,10 @@ on_thawed (VfCall *call, gpointer data)
   gboolean unsupported = answer->error != NULL && answer->unsupported && !lane->thawing->all;
 
   if (unsupported)
-    lane->world->hypervisor->no_part_thaw = TRUE; /* physical thaw waits for the other counts */
+    {
+      lane->world->hypervisor->no_part_thaw = TRUE; /* physical thaw waits for the other counts */
+      forget_debts (lane);
+    }
   else if (lane->call_epoch != lane->epoch && !(lane->undo != NULL && lane->thawing_undo))
     answer_all (lane->braking, NULL); /* it was reset or stopped: thawed either way */
   else if (answer->error != NULL)
@@ -588,6 +590,12 @@ void
 vf_lane_thaw_all (VfLane *lane, gint64 deadline, VfAnswer answer, gpointer data)
 {
   add_waiter (lane, lane->brakes, deadline, answer, data);
+  /* At once, so that they are thawed even if the guest cannot be reached now; and once more when it
+   * is done, for a freeze that is under way. */
+  lane->brake = TRUE;
+  lane_lose_all (lane, VF_LOST_THAWED_BY_OTHER);
+  if (!lane->world->connected)
+    vf_lane_connection_changed (lane);
   lane_step (lane);
 }
 

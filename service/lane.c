@@ -92,6 +92,15 @@ lane_mountpoints (GPtrArray *filesystems)
 
 /* --- calls ---------------------------------------------------------------------------------- */
 
+/* A freeze that waits for its turn is not made for somebody who has left. */
+static gboolean
+is_wanted (gpointer data)
+{
+  VfLane *lane = data;
+
+  return lane->current == NULL || !lane->current->answered;
+}
+
 void
 lane_call (VfLane *lane, Step step, VfCallKind kind, char **mountpoints,
            void (*done) (VfCall *call, gpointer data), VfSlotClass slot_class)
@@ -101,9 +110,12 @@ lane_call (VfLane *lane, Step step, VfCallKind kind, char **mountpoints,
 
   call->mountpoints = mountpoints;
   call->agent_timeout = lane->domain->config->agent_timeout;
+  call->wanted = is_wanted;
   call->done = done;
   call->data = lane;
   lane->step = step;
+  lane->call = call;
+  lane->call_class = slot_class;
   lane->call_epoch = lane->epoch;
   vf_domain_ref (lane->domain); /* until lane_called() */
   vf_slots_call (lane->world->slots, call, lane->quarantined ? VF_SLOT_QUARANTINE : slot_class);
@@ -115,6 +127,7 @@ lane_called (VfCall *call, gpointer data)
   VfLane *lane = data;
 
   lane->step = STEP_IDLE;
+  lane->call = NULL;
   if (call->error == NULL || call->answered)
     lane->quarantined = FALSE;
   else if (call->timed_out)
@@ -147,12 +160,13 @@ work (VfLane *lane)
 
   if (unreachable != NULL)
     {
-      /* Debts stay; nobody waits for what cannot be done now. */
+      /* Debts stay; nobody waits for what cannot be done now. What was not ours is not owed. */
+      lane->brake = FALSE;
       lane_fail_requests (lane, unreachable);
       lane_fail_waiters (lane, unreachable);
       return FALSE;
     }
-  if (lane->brakes->len > 0)
+  if (lane->brake)
     lane_start_brake (lane);
   else if (lane->retry != NULL)
     return FALSE; /* what failed is tried again at its time, before anything else */
@@ -409,6 +423,8 @@ vf_lane_event (VfLane *lane, VfEvent event)
       return;
     case VF_EVENT_AGENT_CONNECTED:
       lane->quarantined = FALSE; /* a new agent */
+      if (lane->call != NULL)
+        vf_slots_end_quarantine (lane->world->slots, lane->call, lane->call_class);
       lane_retry_now (lane);
       break;
     case VF_EVENT_RESUMED:

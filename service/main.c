@@ -194,7 +194,7 @@ static int
 serve (Service *service, VfConfig *config, const char *uri, GError **error)
 {
   g_autoptr (GDBusConnection) connection = NULL;
-  VfJournal *journal = vf_journal_open (service->options.state_dir, error);
+  g_autoptr (VfJournal) journal = vf_journal_open (service->options.state_dir, error);
 
   if (journal == NULL)
     return EXIT_FAILURE;

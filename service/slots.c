@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "slots.h"
 
+#include "error.h"
+
 typedef struct {
   VfSlots *slots;
   VfSlotClass counted; /* the class whose slot it uses */
@@ -65,6 +67,17 @@ vf_slots_free_now (VfSlots *slots, VfSlotClass slot_class)
 
 static void on_done (VfCall *call, gpointer data);
 
+/* Nobody waits for it any more. */
+static gboolean
+fail_unwanted (gpointer data)
+{
+  VfCall *call = data;
+
+  call->error = g_error_new_literal (VF_ERROR, VF_ERROR_TIMEOUT, "nobody waits for it any more");
+  call->done (call, call->data);
+  return G_SOURCE_REMOVE;
+}
+
 /* First thaws go first. */
 static void
 start_waiting (VfSlots *slots)
@@ -79,8 +92,14 @@ start_waiting (VfSlots *slots)
       while (!g_queue_is_empty (waiting) && (slot = find_slot (slots, order[i])) >= 0)
         {
           VfCall *call = g_queue_pop_head (waiting);
-          Use *use = g_new (Use, 1);
+          Use *use;
 
+          if (call->wanted != NULL && !call->wanted (call->data))
+            {
+              g_idle_add_full (G_PRIORITY_DEFAULT, fail_unwanted, call, NULL);
+              continue;
+            }
+          use = g_new (Use, 1);
           *use = (Use){ slots, (VfSlotClass) slot, call->done, call->data };
           slots->used[slot]++;
           call->done = on_done;
@@ -107,6 +126,13 @@ vf_slots_call (VfSlots *slots, VfCall *call, VfSlotClass slot_class)
 {
   g_queue_push_tail (&slots->waiting[slot_class], call);
   start_waiting (slots);
+}
+
+void
+vf_slots_end_quarantine (VfSlots *slots, VfCall *call, VfSlotClass slot_class)
+{
+  if (g_queue_remove (&slots->waiting[VF_SLOT_QUARANTINE], call))
+    vf_slots_call (slots, call, slot_class);
 }
 
 guint

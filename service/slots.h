@@ -34,6 +34,9 @@ gboolean vf_slots_free_now (VfSlots *slots, VfSlotClass slot_class);
 /* Takes call, and makes it as soon as its class has a free slot, in the order of arrival. */
 void vf_slots_call (VfSlots *slots, VfCall *call, VfSlotClass slot_class);
 
+/* A call that may still wait in the quarantine: its guest has a new agent. */
+void vf_slots_end_quarantine (VfSlots *slots, VfCall *call, VfSlotClass slot_class);
+
 /* Calls under way and waiting. */
 guint vf_slots_busy (VfSlots *slots);
 
