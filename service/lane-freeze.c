@@ -3,6 +3,7 @@
 #include "lane-private.h"
 
 #include "fault.h"
+#include "log.h"
 
 VfRequest *
 vf_request_new (void)
@@ -403,6 +404,7 @@ record (VfLane *lane, guint count)
     }
   VF_FAULT ("held-recorded");
   request->reserved = FALSE; /* the freeze counts now */
+  vf_log_frozen (freeze);
   lane_publish (lane, freeze);
   lane_answer (request, freeze, NULL);
   vf_request_free (request);
@@ -521,6 +523,7 @@ vf_lane_renew (VfLane *lane, VfFreeze *freeze, gint64 hold, GError **error)
           vf_freeze_set_deadline (freeze, before);
           problem = journal_error (lane, cause);
         }
+      VF_FAULT ("renew-recorded");
     }
   if (problem != NULL)
     {

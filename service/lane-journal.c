@@ -3,6 +3,7 @@
 #include "lane-private.h"
 
 #include "fault.h"
+#include "log.h"
 
 /* Strings of the record belong to freeze and world; only its state is to be cleared. */
 static void
@@ -245,6 +246,7 @@ vf_lane_adopt (VfLane *lane, const VfRecord *record, gboolean hold)
   if (hold)
     {
       vf_world_count (lane->world, freeze->uid);
+      vf_log_adopted (freeze);
       lane_publish (lane, freeze);
       return freeze;
     }

@@ -66,6 +66,7 @@ struct _VfLane {
   VfThawPlan *thawing;  /* the one under way */
   gboolean thawing_undo;
   guint attempts;       /* that failed; 0: nothing is owed */
+  gint64 owed_since;    /* boot time, µs: of the first that failed */
   VfAlarm *retry;
   GPtrArray *settles;   /* Settle* */
   gboolean brake;       /* ThawAll: the guest is thawed, whoever froze it */

@@ -3,6 +3,7 @@
 #include "lane-private.h"
 
 #include "fault.h"
+#include "log.h"
 
 #define RETRY_FIRST (250 * G_TIME_SPAN_MILLISECOND)
 #define RETRY_MOST (30 * G_TIME_SPAN_SECOND)
@@ -169,6 +170,7 @@ lane_release (VfLane *lane, VfFreeze *freeze, VfReleasedWhy why)
   g_ptr_array_remove (lane->domain->freezes, freeze);
   vf_world_unreserve (lane->world, freeze->uid);
   lane_set_deadline (lane);
+  vf_log_released (freeze, why);
   lane->world->observer->freeze_released (freeze, why, lane->world->observer_data);
   g_hash_table_remove (lane->world->freezes, freeze);
   /* Whoever waits for the guest goes on waiting; the object does not. */
@@ -198,6 +200,7 @@ lane_lose (VfLane *lane, VfFreeze *freeze, VfLostWhy why)
   freeze->why = why;
   freeze->alarm
       = vf_clock_set (lane->world->clock, vf_clock_now () + LOST_KEPT, on_lost_kept, freeze);
+  vf_log_lost (freeze);
   lane->world->observer->freeze_lost (freeze, lane->world->observer_data);
 }
 
@@ -435,7 +438,10 @@ thaw_failed (VfLane *lane, VfCall *call)
   else
     {
       if (lane->attempts++ == 0)
-        g_warning ("%s; retrying until it succeeds", error->message);
+        {
+          lane->owed_since = vf_clock_now ();
+          vf_log_owed (lane->domain, error->message);
+        }
       lane->retry = vf_clock_set (lane->world->clock, vf_clock_now () + MIN (wait, RETRY_MOST),
                                   on_retry, lane);
     }
@@ -454,7 +460,7 @@ thaw_done (VfLane *lane, guint count)
   gboolean broken = !lane->thawing_undo && lane->attempts == 0 && count < plan->expected;
 
   if (lane->attempts > 0)
-    g_message ("Domain “%s” is thawed at last", lane->domain->info->name);
+    vf_log_paid (lane->domain, vf_clock_now () - lane->owed_since);
   VF_FAULT ("thaw-answered");
   forget_debts (lane);
   if (lane->restored && plan->all)
