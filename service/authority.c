@@ -4,14 +4,21 @@
 #include "clock.h"
 #include "error.h"
 
-#include <polkit/polkit.h>
+/* CheckAuthorizationFlags of polkit's D-Bus interface. */
+#define NO_FLAGS 0u
+#define ALLOW_USER_INTERACTION 1u
+
+#define POLKIT_NAME "org.freedesktop.PolicyKit1"
+#define POLKIT_PATH "/org/freedesktop/PolicyKit1/Authority"
+#define POLKIT_INTERFACE "org.freedesktop.PolicyKit1.Authority"
 
 #define MOST_UNDER_WAY 8
 #define CHECK_SECONDS 10
 #define PROMPT_SECONDS (5 * 60)
 
 struct _VfAuthority {
-  gboolean everything_allowed;
+  GDBusConnection *connection; /* NULL: everything is allowed */
+  guint64 next_id;             /* of checks, for cancelling them */
   guint under_way;
   GQueue turns;        /* uids with waiting checks; each once */
   GHashTable *waiting; /* uid → GQueue of VfCheck */
@@ -31,6 +38,7 @@ struct _VfCheck {
   gboolean queued;
   gboolean prompting;
   gint64 prompt_start;
+  char *id;           /* polkit's name for it while it is asked */
   GCancellable *cancel;
   guint timer;
 };
@@ -39,11 +47,11 @@ static void start_next (VfAuthority *authority);
 static void ask (VfCheck *check);
 
 VfAuthority *
-vf_authority_new (gboolean everything_allowed)
+vf_authority_new (GDBusConnection *connection)
 {
   VfAuthority *authority = g_new0 (VfAuthority, 1);
 
-  authority->everything_allowed = everything_allowed;
+  authority->connection = connection != NULL ? g_object_ref (connection) : NULL;
   g_queue_init (&authority->turns);
   authority->waiting
       = g_hash_table_new_full (NULL, NULL, NULL, (GDestroyNotify) g_queue_free);
@@ -55,6 +63,7 @@ vf_authority_free (VfAuthority *authority)
 {
   g_queue_clear (&authority->turns);
   g_hash_table_unref (authority->waiting);
+  g_clear_object (&authority->connection);
   g_free (authority);
 }
 
@@ -66,6 +75,7 @@ check_free (VfCheck *check)
   vf_client_unref (check->client);
   g_strfreev (check->details);
   g_free (check->action);
+  g_free (check->id);
   g_free (check);
 }
 
@@ -152,19 +162,23 @@ on_checked (GObject *source, GAsyncResult *result, gpointer data)
 {
   VfCheck *check = data;
   g_autoptr (GError) error = NULL;
-  g_autoptr (PolkitAuthorizationResult) answer = polkit_authority_check_authorization_finish (
-      POLKIT_AUTHORITY (source), result, &error);
+  /* The type is checked: libpolkit's own call would crash on any other. */
+  g_autoptr (GVariant) answer
+      = g_dbus_connection_call_finish (G_DBUS_CONNECTION (source), result, &error);
+  gboolean authorized = FALSE, challenge = FALSE;
 
+  if (answer != NULL)
+    g_variant_get (answer, "((bba{ss}))", &authorized, &challenge, NULL);
   if (answer == NULL)
     {
       if (!check->cancelled)
-        g_warning ("polkit did not answer: %s", error->message);
+        g_warning ("polkit gave no answer: %s", error->message);
       finish (check, VF_ERROR_ACCESS_DENIED,
               "Not authorized: polkit could not be asked, see the system's journal");
     }
-  else if (polkit_authorization_result_get_is_authorized (answer))
+  else if (authorized)
     finish (check, 0, NULL);
-  else if (!polkit_authorization_result_get_is_challenge (answer))
+  else if (!challenge)
     finish (check, VF_ERROR_ACCESS_DENIED, "Not authorized");
   else if (check->prompting)
     finish (check, VF_ERROR_ACCESS_DENIED, "Not authorized: the prompt was not answered");
@@ -181,32 +195,15 @@ on_checked (GObject *source, GAsyncResult *result, gpointer data)
     }
 }
 
+/* Stops waiting; on_checked frees. polkit takes its prompt away. */
 static void
-on_authority (GObject *source G_GNUC_UNUSED, GAsyncResult *result, gpointer data)
+give_up (VfCheck *check)
 {
-  VfCheck *check = data;
-  g_autoptr (GError) error = NULL;
-  g_autoptr (PolkitAuthority) polkit = polkit_authority_get_finish (result, &error);
-  g_autoptr (PolkitSubject) subject = NULL;
-  g_autoptr (PolkitDetails) details = NULL;
-
-  if (polkit == NULL || check->cancelled)
-    {
-      if (polkit == NULL)
-        g_warning ("polkit cannot be reached: %s", error->message);
-      finish (check, VF_ERROR_ACCESS_DENIED,
-              "Not authorized: polkit could not be asked, see the system's journal");
-      return;
-    }
-  subject = polkit_system_bus_name_new (check->client->name);
-  details = polkit_details_new ();
-  for (char **pair = check->details; pair[0] != NULL; pair += 2)
-    polkit_details_insert (details, pair[0], pair[1]);
-  polkit_authority_check_authorization (
-      polkit, subject, check->action, details,
-      check->prompting ? POLKIT_CHECK_AUTHORIZATION_FLAGS_ALLOW_USER_INTERACTION
-                       : POLKIT_CHECK_AUTHORIZATION_FLAGS_NONE,
-      check->cancel, on_checked, check);
+  g_dbus_connection_call (check->authority->connection, POLKIT_NAME, POLKIT_PATH,
+                          POLKIT_INTERFACE, "CancelCheckAuthorization",
+                          g_variant_new ("(s)", check->id), NULL, G_DBUS_CALL_FLAGS_NO_AUTO_START,
+                          -1, NULL, NULL, NULL);
+  g_cancellable_cancel (check->cancel);
 }
 
 /* Nobody answered in time. polkit may still do so later: then it is for nobody. */
@@ -230,19 +227,35 @@ on_late (gpointer data)
       check_free (check);
     }
   else
-    g_cancellable_cancel (check->cancel); /* on_checked frees */
+    give_up (check);
   return G_SOURCE_REMOVE;
 }
 
 static void
 ask (VfCheck *check)
 {
+  GVariantBuilder details, subject;
+
   if (check->prompting)
     {
       g_clear_handle_id (&check->timer, g_source_remove);
       check->timer = g_timeout_add_seconds (PROMPT_SECONDS, on_late, check);
     }
-  polkit_authority_get_async (NULL, on_authority, check);
+  g_free (check->id);
+  check->id
+      = g_strdup_printf ("virtfreeze-%" G_GUINT64_FORMAT, check->authority->next_id++);
+  g_variant_builder_init (&subject, G_VARIANT_TYPE ("a{sv}"));
+  g_variant_builder_add (&subject, "{sv}", "name", g_variant_new_string (check->client->name));
+  g_variant_builder_init (&details, G_VARIANT_TYPE ("a{ss}"));
+  for (char **pair = check->details; pair[0] != NULL; pair += 2)
+    g_variant_builder_add (&details, "{ss}", pair[0], pair[1]);
+  g_dbus_connection_call (
+      check->authority->connection, POLKIT_NAME, POLKIT_PATH, POLKIT_INTERFACE,
+      "CheckAuthorization",
+      g_variant_new ("((sa{sv})sa{ss}us)", "system-bus-name", &subject, check->action, &details,
+                     check->prompting ? ALLOW_USER_INTERACTION : NO_FLAGS, check->id),
+      G_VARIANT_TYPE ("((bba{ss}))"), G_DBUS_CALL_FLAGS_NONE, G_MAXINT, check->cancel, on_checked,
+      check);
 }
 
 VfCheck *
@@ -253,7 +266,7 @@ vf_authority_check (VfAuthority *authority, VfClient *client, const char *action
 {
   VfCheck *check;
 
-  if (authority->everything_allowed)
+  if (authority->connection == NULL)
     {
       done (NULL, 0, data);
       return NULL;
@@ -284,5 +297,5 @@ vf_check_cancel (VfCheck *check)
       check_free (check);
     }
   else
-    g_cancellable_cancel (check->cancel);
+    give_up (check);
 }

@@ -16,8 +16,9 @@ G_BEGIN_DECLS
 typedef struct _VfAuthority VfAuthority;
 typedef struct _VfCheck VfCheck;
 
-/* everything_allowed: on the session bus, which is its user's alone. */
-VfAuthority *vf_authority_new (gboolean everything_allowed);
+/* connection: the bus that callers and polkit are on; NULL: everything is allowed, as on the session
+ * bus, which is its user's alone. */
+VfAuthority *vf_authority_new (GDBusConnection *connection);
 void vf_authority_free (VfAuthority *authority);
 
 /*

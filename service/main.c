@@ -186,7 +186,8 @@ run (Service *service, GDBusConnection *connection, VfJournal *journal, VfConfig
   g_clear_handle_id (&watchdog_source, g_source_remove);
   for (gsize i = 0; i < G_N_ELEMENTS (sources); i++)
     g_source_remove (sources[i]);
-  /* Nothing is freed: workers may be waiting for a hung agent, and the process does not wait. */
+  g_clear_pointer (&service->loop, g_main_loop_unref);
+  /* The manager is not freed: workers may be waiting for a hung agent, and the process does not wait. */
   return service->status;
 }
 

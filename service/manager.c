@@ -160,7 +160,7 @@ vf_manager_new (GDBusConnection *connection, VfJournal *journal, VfConfig *confi
   if (connection != NULL)
     {
       manager->connection = g_object_ref (connection);
-      manager->authority = vf_authority_new (session);
+      manager->authority = vf_authority_new (session ? NULL : connection);
       manager->bus = vf_bus_new (connection, manager->authority, uri);
     }
   manager->registry
