@@ -24,6 +24,7 @@ typedef struct {
   Options options;
   GMainLoop *loop;
   VfManager *manager;
+  gboolean done; /* perhaps before the loop runs */
   int status;
 } Service;
 
@@ -156,6 +157,7 @@ on_done (int status, gpointer data)
 {
   Service *service = data;
 
+  service->done = TRUE;
   service->status = status;
   g_main_loop_quit (service->loop);
 }
@@ -179,10 +181,10 @@ run (Service *service, GDBusConnection *connection, VfJournal *journal, VfConfig
   sources[3] = g_unix_signal_add (SIGUSR1, on_restart, service);
   if (sd_watchdog_enabled (0, &watchdog) > 0)
     watchdog_source = g_timeout_add ((guint) (watchdog / 1000 / 3), on_watchdog, NULL);
-  if (vf_manager_start (service->manager, error))
-    g_main_loop_run (service->loop);
-  else
+  if (!vf_manager_start (service->manager, error))
     service->status = EXIT_FAILURE;
+  else if (!service->done)
+    g_main_loop_run (service->loop);
   g_clear_handle_id (&watchdog_source, g_source_remove);
   for (gsize i = 0; i < G_N_ELEMENTS (sources); i++)
     g_source_remove (sources[i]);
