@@ -53,6 +53,7 @@ struct _Job {
   virConnectPtr connection;
   VfLibvirtEvents *events;
   GPtrArray *infos; /* VfDomainInfo* */
+  GPtrArray *kept;  /* char*: UUIDs of those that could not be read */
   gboolean failed;
   gboolean gone;
   gboolean is_test;
@@ -68,6 +69,7 @@ job_free (Job *job)
 {
   g_free (job->uuid);
   g_clear_pointer (&job->infos, g_ptr_array_unref);
+  g_clear_pointer (&job->kept, g_ptr_array_unref);
   g_free (job->message);
   g_free (job);
 }
@@ -324,25 +326,25 @@ run_connect (Job *job)
   job->is_test = type != NULL && g_ascii_strcasecmp (type, "test") == 0;
   job->events = vf_libvirt_events_new (job->connection, &event_funcs, self);
   n = job->events != NULL ? virConnectListAllDomains (job->connection, &domains, 0) : -1;
-  job->failed = n < 0;
   for (int i = 0; i < n; i++)
     {
-      VfDomainInfo *info = job->failed ? NULL : read_domain (domains[i], job->is_test);
+      char uuid[VIR_UUID_STRING_BUFLEN];
+      VfDomainInfo *info;
 
-      /* A domain that is not told of counts as gone: the list must be whole. */
+      virResetLastError ();
+      info = read_domain (domains[i], job->is_test);
       if (info != NULL)
         g_ptr_array_add (job->infos, info);
-      else if (!job->failed && virGetLastErrorCode () != VIR_ERR_NO_DOMAIN)
-        job->failed = TRUE;
-      if (job->failed && job->message == NULL)
-        job->message = last_error ();
+      else if (virGetLastErrorCode () != VIR_ERR_NO_DOMAIN
+               && virDomainGetUUIDString (domains[i], uuid) == 0)
+        g_ptr_array_add (job->kept, g_strdup (uuid)); /* it counts as gone otherwise */
       virDomainFree (domains[i]);
     }
+  job->failed = n < 0 || virConnectIsAlive (job->connection) != 1;
   free (domains);
   if (!job->failed)
     return;
-  if (job->message == NULL)
-    job->message = last_error ();
+  job->message = g_strdup ("the domains could not be listed");
   close_job_connection (job);
 }
 
@@ -401,6 +403,8 @@ done_connect (Job *job)
 
   for (guint i = 0; i < job->infos->len; i++)
     self->base.listener->info (g_ptr_array_index (job->infos, i), self->base.listener_data);
+  for (guint i = 0; i < job->kept->len; i++)
+    self->base.listener->kept (g_ptr_array_index (job->kept, i), self->base.listener_data);
   self->base.listener->connected (TRUE, self->base.listener_data);
   vf_libvirt_events_replay (self->events);
 }
@@ -415,6 +419,7 @@ start_connect (Libvirt *self)
   self->connecting = TRUE;
   job = job_new (self, run_connect, done_connect);
   job->infos = g_ptr_array_new_with_free_func ((GDestroyNotify) vf_domain_info_unref);
+  job->kept = g_ptr_array_new_with_free_func (g_free);
   job_push (job);
 }
 

@@ -93,10 +93,11 @@ typedef struct _VfHypervisor VfHypervisor;
 
 /* Told on the main thread, from the main loop only. */
 typedef struct {
-  /* On TRUE, infos of all domains have come since the last FALSE: what was not among them is no
+  /* On TRUE, all domains have been told of (info, kept) since the last FALSE: what was not among them is no
    * more. On FALSE, calls under way fail by themselves. */
   void (*connected) (gboolean connected, gpointer data);
   void (*info) (VfDomainInfo *info, gpointer data); /* new or changed; take a reference */
+  void (*kept) (const char *uuid, gpointer data);   /* still there, but not described this time */
   void (*gone) (const char *uuid, gpointer data);   /* libvirt no longer knows it */
   void (*event) (const char *uuid, VfEvent event, gpointer data);
 } VfListener;

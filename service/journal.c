@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "journal.h"
 
+#include "fault.h"
 #include "journal-file.h"
 
 #include <errno.h>
@@ -196,7 +197,10 @@ replace_damaged (VfJournal *journal, VfRecord *record, const char *path, const c
   record->number = vf_journal_next_number (journal);
   record->uri = g_strdup (uri);
   if (record->number != 0 && vf_journal_write (journal, record, &error))
-    set_aside (path);
+    {
+      VF_FAULT ("damaged-replaced");
+      set_aside (path);
+    }
   else
     g_warning ("Cannot write a record for domain %s: %s", record->uuid,
                error != NULL ? error->message : "no number");

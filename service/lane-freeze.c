@@ -461,9 +461,10 @@ discard (VfLane *lane, VfCall *call)
   VfFreeze *freeze = g_steal_pointer (&lane->forming);
   const VfDomainInfo *info = lane->domain->info;
   gboolean overtaken = lane->call_epoch != lane->epoch;
-  gboolean gone = overtaken && !(info->active && call->run == info->run);
+  gboolean gone = lane->domain->gone
+                  || (overtaken && !(info->active && call->run == info->run));
   GError *error = g_steal_pointer (&call->error);
-  gboolean failed = error != NULL;
+  gboolean failed = error != NULL; /* in doubt, if it was sent */
 
   if (overtaken)
     {
@@ -472,7 +473,7 @@ discard (VfLane *lane, VfCall *call)
       error = lane_error (lane, VF_ERROR_NOT_RUNNING,
                           "it was stopped or reset while it was being frozen");
     }
-  if (!gone && (!failed || call->sent || overtaken))
+  if (!gone && (!failed || call->sent))
     {
       lane_set_undo (lane, freeze->plan->freeze, failed || overtaken, freeze, request, error);
       return;

@@ -63,12 +63,13 @@ lane_record_ended (VfLane *lane, VfFreeze *freeze)
 
   if (freeze == lane->saved)
     return;
+  VF_FAULT ("end-unrecorded");
   if (!vf_ledger_owes (lane->ledger, freeze->plan))
     {
       lane_forget_record (lane, freeze);
+      VF_FAULT ("end-forgotten");
       return;
     }
-  VF_FAULT ("end-unrecorded");
   /* If this cannot be written, what stands says “held”: a crash before the guest is thawed would
    * give the freeze back to its owner. The thaw goes on all the same. */
   if (!lane_record (lane, freeze, VF_PHASE_ENDED, &error))
@@ -111,6 +112,7 @@ lane_note_saved (VfLane *lane)
   lane->saved = vf_freeze_ref (freeze);
   if (!lane_record (lane, freeze, VF_PHASE_SAVED, &error))
     g_warning ("Cannot write to the journal: %s", error->message);
+  VF_FAULT ("saved-recorded");
 }
 
 /* It is thawed, or has begun anew. */

@@ -55,6 +55,16 @@ on_info (VfDomainInfo *info, gpointer data)
 }
 
 static void
+on_kept (const char *uuid, gpointer data)
+{
+  VfRegistry *registry = data;
+  VfDomain *domain = g_hash_table_lookup (registry->domains, uuid);
+
+  if (domain != NULL)
+    domain->seen = TRUE;
+}
+
+static void
 on_gone (const char *uuid, gpointer data)
 {
   VfRegistry *registry = data;
@@ -119,6 +129,7 @@ on_connected (gboolean connected, gpointer data)
 static const VfListener listener = {
   .connected = on_connected,
   .info = on_info,
+  .kept = on_kept,
   .gone = on_gone,
   .event = on_event,
 };
