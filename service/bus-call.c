@@ -6,6 +6,10 @@
 
 #include <string.h>
 
+/* Of one call's parameters. Far above what a freeze of every disk needs; calls are kept while they
+ * wait for polkit, and anybody may make them. */
+#define MAX_PARAMETERS (256 * 1024)
+
 static void
 call_free (BusCall *call)
 {
@@ -257,6 +261,12 @@ bus_method_call (GDBusConnection *connection G_GNUC_UNUSED, const char *sender,
     {
       error = g_error_new (VF_ERROR, VF_ERROR_ACCESS_DENIED, "%s.%s is not for anybody", interface,
                            name);
+      bus_call_fail (call, error);
+    }
+  else if (g_variant_get_size (parameters) > MAX_PARAMETERS)
+    {
+      error = g_error_new (VF_ERROR, VF_ERROR_INVALID_ARGS,
+                           "The call has more than %d bytes of parameters", MAX_PARAMETERS);
       bus_call_fail (call, error);
     }
   else if (call->method->read != NULL && !call->method->read (call, &error))

@@ -8,6 +8,7 @@
 
 /* Numbers of libvirt 11.2, which the headers of older ones lack. */
 #define AGENT_COMMAND_TIMEOUT 112
+#define AGENT_COMMAND_FAILED 113
 
 /* Longer than that, and somebody was waited for. */
 #define NOTICEABLE G_USEC_PER_SEC
@@ -78,10 +79,17 @@ classify (VfCall *call, virConnectPtr connection, gint64 took)
       call->timed_out = took > NOTICEABLE;
       fail (call, VF_ERROR_AGENT_UNAVAILABLE, "the guest agent does not answer: ", text);
       break;
-    default:
+    case VIR_ERR_INTERNAL_ERROR:
+    case AGENT_COMMAND_FAILED:
       call->sent = TRUE;
       call->answered = TRUE;
       fail (call, VF_ERROR_AGENT_FAILED, "the guest agent answered: ", text);
+      break;
+    default:
+      call->sent = TRUE;
+      /* libvirt passes on no more than 256 mountpoints: the agent did answer. */
+      call->answered = call->kind == VF_CALL_MAP && code == VIR_ERR_RPC;
+      fail (call, VF_ERROR_AGENT_FAILED, "libvirt failed: ", text);
     }
 }
 
@@ -150,8 +158,23 @@ make_call (virDomainPtr domain, VfCall *call)
   return count >= 0;
 }
 
+/* Without that, libvirt waits for a hung agent for ever, and so would the thaw behind. */
+static void
+set_response_time (virDomainPtr domain, const VfCall *call, const VfResponseTimes *times)
+{
+  int seconds = (int) (call->agent_timeout / G_USEC_PER_SEC);
+
+  if (seconds == 0 || times->is_set (call->uuid, call->run, times->data))
+    return;
+  /* The test driver has no agents. */
+  if (virDomainAgentSetResponseTimeout (domain, seconds, 0) == 0
+      || virGetLastErrorCode () == VIR_ERR_NO_SUPPORT)
+    times->set (call->uuid, call->run, times->data);
+  virResetLastError ();
+}
+
 void
-vf_guest_call (virConnectPtr connection, VfCall *call, VfFirstCall first_call, gpointer data)
+vf_guest_call (virConnectPtr connection, VfCall *call, const VfResponseTimes *times)
 {
   gint64 start = g_get_monotonic_time ();
   g_autoptr (LibvirtDomain) domain = virDomainLookupByUUIDString (connection, call->uuid);
@@ -159,7 +182,7 @@ vf_guest_call (virConnectPtr connection, VfCall *call, VfFirstCall first_call, g
   if (domain == NULL)
     {
       classify (call, connection, 0);
-      call->sent = FALSE;
+      call->sent = call->answered = FALSE;
       return;
     }
   if ((int) virDomainGetID (domain) != call->run)
@@ -167,11 +190,7 @@ vf_guest_call (virConnectPtr connection, VfCall *call, VfFirstCall first_call, g
       fail (call, VF_ERROR_NOT_RUNNING, "", "it was stopped meanwhile");
       return;
     }
-  /* Without that, libvirt waits for a hung agent for ever, and so would the thaw behind. */
-  if (call->agent_timeout > 0 && first_call (call->uuid, call->run, data)
-      && virDomainAgentSetResponseTimeout (domain, (int) (call->agent_timeout / G_USEC_PER_SEC), 0)
-             < 0)
-    virResetLastError (); /* the test driver has no agents */
+  set_response_time (domain, call, times);
   if (!make_call (domain, call))
     classify (call, connection, g_get_monotonic_time () - start);
 }

@@ -8,11 +8,15 @@
 
 G_BEGIN_DECLS
 
-/* Whether the agent's response time is still to be set in this run of the guest; thread-safe. */
-typedef gboolean (*VfFirstCall) (const char *uuid, int run, gpointer data);
+/* In which run of a guest the agent's response time was set; thread-safe. */
+typedef struct {
+  gboolean (*is_set) (const char *uuid, int run, gpointer data);
+  void (*set) (const char *uuid, int run, gpointer data);
+  gpointer data;
+} VfResponseTimes;
 
 /* Blocks. Fills the answer of call. */
-void vf_guest_call (virConnectPtr connection, VfCall *call, VfFirstCall first_call, gpointer data);
+void vf_guest_call (virConnectPtr connection, VfCall *call, const VfResponseTimes *times);
 
 /* The answer of a call that could not be made, since there was no connection. */
 void vf_guest_call_unconnected (VfCall *call);

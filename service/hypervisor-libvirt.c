@@ -16,7 +16,8 @@
 /* What a refresh of one domain under way is for. */
 typedef struct {
   gboolean again;  /* something changed since it was started */
-  GArray *waiters; /* Waiter */
+  GArray *waiters; /* Waiter, for its end */
+  GArray *later;   /* Waiter, for the end of the next one */
 } Refresh;
 
 typedef struct {
@@ -187,6 +188,7 @@ refresh_free (gpointer data)
   Refresh *refresh = data;
 
   g_array_unref (refresh->waiters);
+  g_array_unref (refresh->later);
   g_free (refresh);
 }
 
@@ -211,7 +213,7 @@ done_refresh (Job *job)
   Libvirt *self = job->self;
   Refresh *refresh = g_hash_table_lookup (self->refreshing, job->uuid);
   gboolean current = job->connection == self->control;
-  gpointer key;
+  g_autoptr (GArray) waiters = NULL;
 
   if (current && job->infos->len > 0)
     self->base.listener->info (g_ptr_array_index (job->infos, 0), self->base.listener_data);
@@ -219,20 +221,24 @@ done_refresh (Job *job)
     self->base.listener->gone (job->uuid, self->base.listener_data);
   virConnectClose (job->connection);
 
+  waiters = g_steal_pointer (&refresh->waiters);
+  refresh->waiters = refresh->later;
+  refresh->later = g_array_new (FALSE, FALSE, sizeof (Waiter));
   if (refresh->again && self->control != NULL)
     {
       refresh->again = FALSE;
       push_refresh (self, job->uuid);
-      return;
     }
-  g_hash_table_steal_extended (self->refreshing, job->uuid, &key, NULL);
-  g_free (key);
-  for (guint i = 0; i < refresh->waiters->len; i++)
+  else
     {
-      Waiter *waiter = &g_array_index (refresh->waiters, Waiter, i);
+      g_array_append_vals (waiters, refresh->waiters->data, refresh->waiters->len);
+      g_hash_table_remove (self->refreshing, job->uuid);
+    }
+  for (guint i = 0; i < waiters->len; i++)
+    {
+      Waiter *waiter = &g_array_index (waiters, Waiter, i);
       waiter->done (waiter->data);
     }
-  refresh_free (refresh);
 }
 
 /* At most one refresh of a domain is under way; what comes meanwhile makes it run once more. */
@@ -250,16 +256,19 @@ refresh (VfHypervisor *hypervisor, const char *uuid, void (*done) (gpointer data
       return;
     }
   if (entry != NULL)
-    entry->again = TRUE;
-  else
     {
-      entry = g_new0 (Refresh, 1);
-      entry->waiters = g_array_new (FALSE, FALSE, sizeof (Waiter));
-      g_hash_table_insert (self->refreshing, g_strdup (uuid), entry);
-      push_refresh (self, uuid);
+      entry->again = TRUE;
+      if (done != NULL)
+        g_array_append_val (entry->later, waiter);
+      return;
     }
+  entry = g_new0 (Refresh, 1);
+  entry->waiters = g_array_new (FALSE, FALSE, sizeof (Waiter));
+  entry->later = g_array_new (FALSE, FALSE, sizeof (Waiter));
   if (done != NULL)
     g_array_append_val (entry->waiters, waiter);
+  g_hash_table_insert (self->refreshing, g_strdup (uuid), entry);
+  push_refresh (self, uuid);
 }
 
 /* --- events, on the main thread --------------------------------------------------------------- */
@@ -459,17 +468,27 @@ disconnected (Libvirt *self, const char *why)
 /* --- calls to guests -------------------------------------------------------------------------- */
 
 static gboolean
-first_call (const char *uuid, int run, gpointer data)
+is_time_set (const char *uuid, int run, gpointer data)
 {
   Libvirt *self = data;
-  gboolean first;
+  gpointer known;
+  gboolean set;
 
   g_mutex_lock (&self->lock);
-  first = GPOINTER_TO_INT (g_hash_table_lookup (self->timeouts_set, uuid)) != run;
-  if (first)
-    g_hash_table_insert (self->timeouts_set, g_strdup (uuid), GINT_TO_POINTER (run));
+  set = g_hash_table_lookup_extended (self->timeouts_set, uuid, NULL, &known)
+        && GPOINTER_TO_INT (known) == run;
   g_mutex_unlock (&self->lock);
-  return first;
+  return set;
+}
+
+static void
+note_time_set (const char *uuid, int run, gpointer data)
+{
+  Libvirt *self = data;
+
+  g_mutex_lock (&self->lock);
+  g_hash_table_insert (self->timeouts_set, g_strdup (uuid), GINT_TO_POINTER (run));
+  g_mutex_unlock (&self->lock);
 }
 
 static gboolean
@@ -486,13 +505,14 @@ run_call (gpointer data, gpointer pool_data)
 {
   VfCall *call = data;
   Libvirt *self = pool_data;
+  const VfResponseTimes times = { is_time_set, note_time_set, self };
   virConnectPtr connection = vf_connections_take (self->connections);
 
   if (connection == NULL)
     vf_guest_call_unconnected (call);
   else
     {
-      vf_guest_call (connection, call, first_call, self);
+      vf_guest_call (connection, call, &times);
       vf_connections_give_back (self->connections, connection);
     }
   g_idle_add_full (G_PRIORITY_DEFAULT, call_done, call, NULL);

@@ -112,18 +112,42 @@ count_freezes (VfLane *lane)
   return count + (lane->current != NULL && lane->current->reserved);
 }
 
+/* What can be said at once: NULL where the guest has to be asked. */
+static GError *
+refuse (VfLane *lane, VfRequest *request)
+{
+  GError *error = lane_unreachable (lane);
+
+  if (lane->world->stopping)
+    {
+      g_clear_error (&error);
+      return lane_error (lane, VF_ERROR_DISCONNECTED, "the service is being stopped");
+    }
+  if (error == NULL && !request->map_only)
+    request->reserved
+        = vf_world_reserve (lane->world, request->uid, count_freezes (lane), &error);
+  else
+    return error;
+  return error != NULL ? lane_name_error (lane, error) : NULL;
+}
+
+/* The agent of a frozen guest does not tell: the map from before the freeze stands. */
+static gboolean
+map_stands (VfLane *lane)
+{
+  return vf_ledger_in_period (lane->ledger) && !lane_abilities (lane).grow;
+}
+
 void
 vf_lane_request (VfLane *lane, VfRequest *request)
 {
+  gboolean known = request->map_only && map_stands (lane)
+                   && vf_ledger_get_map (lane->ledger) != NULL;
   g_autoptr (GError) error = NULL;
 
   request->lane = lane;
-  if (lane->world->stopping)
-    error = lane_error (lane, VF_ERROR_DISCONNECTED, "the service is being stopped");
-  else if (!request->map_only)
-    request->reserved
-        = vf_world_reserve (lane->world, request->uid, count_freezes (lane), &error);
-  if (error != NULL)
+  error = known ? NULL : refuse (lane, request);
+  if (known || error != NULL)
     {
       lane_answer (request, NULL, error);
       vf_request_free (request);
@@ -177,7 +201,6 @@ lane_start_request (VfLane *lane)
 {
   VfRequest *request = g_queue_pop_head (&lane->requests);
   const VfDomainInfo *info = lane->domain->info;
-  gboolean map_stands = vf_ledger_in_period (lane->ledger) && !lane_abilities (lane).grow;
   g_auto (GStrv) now = vf_domain_info_targets (info);
 
   g_assert (lane->current == NULL);
@@ -190,7 +213,7 @@ lane_start_request (VfLane *lane)
                             request->disks[i]));
         return;
       }
-  if (map_stands)
+  if (map_stands (lane))
     {
       if (!request->map_only)
         freeze_planned (lane);
@@ -271,7 +294,7 @@ on_mapped (VfCall *call, gpointer data)
   else if (answer->error == NULL)
     use_map (lane, answer->map);
   else if (!answer->answered || vf_ledger_in_period (lane->ledger))
-    finish (lane, lane->current, g_steal_pointer (&answer->error));
+    finish (lane, lane->current, lane_name_error (lane, g_steal_pointer (&answer->error)));
   else
     lane_call (lane, STEP_PROBE, VF_CALL_PROBE, NULL, on_probed, VF_SLOT_COMMON);
   lane_step (lane);
@@ -295,18 +318,8 @@ on_probed (VfCall *call, gpointer data)
                         "it is frozen already, and not by this service; whoever froze it must thaw "
                         "it (“virsh domfsthaw”)"));
   else
-    finish (lane, lane->current, g_steal_pointer (&answer->error));
+    finish (lane, lane->current, lane_name_error (lane, g_steal_pointer (&answer->error)));
   lane_step (lane);
-}
-
-/* The errors of the ledger know nothing of domains. */
-static GError *
-for_domain (VfLane *lane, GError *error)
-{
-  GError *named = lane_error (lane, (VfError) error->code, "%s", error->message);
-
-  g_error_free (error);
-  return named;
 }
 
 /* MaxHold bounds the time that the guest is frozen by any chain of freezes. */
@@ -381,7 +394,7 @@ record (VfLane *lane, guint count)
   VF_FAULT ("freeze-answered");
   if (!vf_ledger_commit (lane->ledger, freeze->number, freeze->plan, count, &error))
     {
-      lane_set_undo (lane, freeze->plan->freeze, FALSE, freeze, request, for_domain (lane, error));
+      lane_set_undo (lane, freeze->plan->freeze, FALSE, freeze, request, lane_name_error (lane, error));
       return;
     }
   if (lane->since == 0)
@@ -427,7 +440,7 @@ freeze_planned (VfLane *lane)
                          lane_abilities (lane), (const char *const *) now, &error);
   if (plan == NULL)
     {
-      finish (lane, request, for_domain (lane, error));
+      finish (lane, request, lane_name_error (lane, error));
       return;
     }
   lane->forming = make_freeze (lane, request, plan);
@@ -463,8 +476,8 @@ discard (VfLane *lane, VfCall *call)
   gboolean overtaken = lane->call_epoch != lane->epoch;
   gboolean gone = lane->domain->gone
                   || (overtaken && !(info->active && call->run == info->run));
-  GError *error = g_steal_pointer (&call->error);
-  gboolean failed = error != NULL; /* in doubt, if it was sent */
+  gboolean failed = call->error != NULL; /* in doubt, if it was sent */
+  GError *error = failed ? lane_name_error (lane, g_steal_pointer (&call->error)) : NULL;
 
   if (overtaken)
     {

@@ -31,8 +31,9 @@ typedef struct {
  * thawing), or just somebody else waiting for the guest to follow the freeze that he ended.
  */
 typedef struct {
-  VfFreeze *freeze;   /* or NULL */
+  VfFreeze *freeze;   /* or NULL: ended by somebody else, or its object has gone meanwhile */
   VfFreeze *about;    /* whose filesystems matter */
+  gboolean by_owner;  /* who is to learn whether it held */
   GPtrArray *waiters; /* Waiter* */
   gboolean verifying; /* the verification under way is for it, too */
 } Settle;
@@ -67,7 +68,8 @@ struct _VfLane {
   gboolean thawing_undo;
   guint attempts;       /* that failed; 0: nothing is owed */
   gint64 owed_since;    /* boot time, µs: of the first that failed */
-  VfAlarm *retry;
+  VfAlarm *retry;       /* a thaw failed; the next attempt */
+  VfAlarm *pause;       /* a verification failed; the next one */
   GPtrArray *settles;   /* Settle* */
   gboolean brake;       /* ThawAll: the guest is thawed, whoever froze it */
   GPtrArray *brakes;    /* Waiter* of ThawAll */
@@ -105,6 +107,10 @@ void lane_set_deadline (VfLane *lane);
 void lane_begin_period (VfLane *lane, gint64 since, gint64 since_real);
 void lane_end_period (VfLane *lane);
 char **lane_mountpoints (GPtrArray *filesystems);
+/* Why the guest cannot be reached at all now; NULL where it can. */
+GError *lane_unreachable (VfLane *lane);
+/* An error that knows nothing of domains (taken), with the name of this one. */
+GError *lane_name_error (VfLane *lane, GError *error);
 GError *lane_error (VfLane *lane, VfError code, const char *format, ...) G_GNUC_PRINTF (3, 4);
 
 /* lane-freeze.c */

@@ -105,6 +105,7 @@ add_settle (VfLane *lane, VfFreeze *freeze, gboolean by_owner)
   Settle *settle = g_new0 (Settle, 1);
 
   settle->about = vf_freeze_ref (freeze);
+  settle->by_owner = by_owner;
   if (by_owner)
     settle->freeze = vf_freeze_ref (freeze);
   settle->waiters = lane_waiters_new ();
@@ -233,7 +234,7 @@ finish_settle (VfLane *lane, Settle *settle, gboolean broken, VfLostWhy why)
 {
   g_autoptr (GPtrArray) waiters = g_ptr_array_ref (settle->waiters);
   g_autoptr (VfFreeze) freeze = g_steal_pointer (&settle->freeze);
-  g_autoptr (GError) error = broken && freeze != NULL ? lost_error (lane, why) : NULL;
+  g_autoptr (GError) error = broken && settle->by_owner ? lost_error (lane, why) : NULL;
 
   remove_settle (lane, settle);
   if (freeze != NULL && broken)
@@ -355,10 +356,41 @@ lane_wants_thaw (VfLane *lane)
 
 static void on_thawed (VfCall *call, gpointer data);
 
+static gboolean
+waits_for_thaw (VfLane *lane, Settle *settle)
+{
+  return vf_thaw_plan_touches (lane->thawing, settle->about->plan);
+}
+
+static gboolean
+quarantine_is_free (VfLane *lane)
+{
+  return !lane->quarantined || vf_slots_free_now (lane->world->slots, VF_SLOT_QUARANTINE);
+}
+
+/* The agent did not answer the last call, and others like it are waited for: nobody waits for that
+ * queue, what is owed stays owed. */
+static void
+fail_fast (VfLane *lane, gboolean (*which) (VfLane *, Settle *))
+{
+  g_autoptr (GError) error = lane_error (
+      lane, VF_ERROR_AGENT_UNAVAILABLE,
+      "its guest agent did not answer the last call, and others like it are being waited for; what "
+      "is owed to the guest will be done as soon as it answers");
+
+  if (lane->undo_for != NULL)
+    lane_answer (lane->undo_for, NULL, lane->undo_error);
+  fail_settle_waiters (lane, error, which);
+  answer_all (lane->braking, error);
+}
+
 static void
 call_thaw (VfLane *lane)
 {
   VfThawPlan *plan = lane->thawing;
+
+  if (!quarantine_is_free (lane))
+    fail_fast (lane, waits_for_thaw);
 
   VF_FAULT ("thaw-uncalled");
   lane_call (lane, STEP_THAW, VF_CALL_THAW, plan->all ? NULL : lane_mountpoints (plan->thaw),
@@ -402,12 +434,6 @@ lane_start_brake (VfLane *lane)
       lane->thawing->thaw = vf_map_new ();
     }
   call_thaw (lane);
-}
-
-static gboolean
-waits_for_thaw (VfLane *lane, Settle *settle)
-{
-  return vf_thaw_plan_touches (lane->thawing, settle->about->plan);
 }
 
 static void
@@ -506,7 +532,26 @@ on_thawed (VfCall *call, gpointer data)
 gboolean
 lane_wants_verify (VfLane *lane)
 {
+  if (lane->pause != NULL)
+    return FALSE;
   return lane->settles->len > 0 || (lane->verify_due && vf_ledger_in_period (lane->ledger));
+}
+
+static void
+on_pause_over (gpointer data)
+{
+  VfLane *lane = data;
+
+  lane->pause = NULL;
+  lane_step (lane);
+}
+
+static void
+pause_verification (VfLane *lane)
+{
+  if (lane->pause == NULL)
+    lane->pause
+        = vf_clock_set (lane->world->clock, vf_clock_now () + RETRY_FIRST, on_pause_over, lane);
 }
 
 static void
@@ -528,12 +573,13 @@ on_verified (VfCall *call, gpointer data)
            || g_error_matches (answer->error, VF_ERROR, VF_ERROR_NOT_RUNNING))
     {
       /* libvirt knows more than has been heard of yet: give it the time to tell. */
+      answer->error = lane_name_error (lane, answer->error);
       fail_settle_waiters (lane, answer->error, NULL);
-      lane->retry
-          = vf_clock_set (lane->world->clock, vf_clock_now () + RETRY_FIRST, on_retry, lane);
+      pause_verification (lane);
     }
-  else
+  else if (vf_ledger_has_holds (lane->ledger))
     finish_settles (lane, verified_settles, NULL, FALSE, 0);
+  /* else the last holder left meanwhile: the thaw that is due now tells for certain */
   for (guint i = 0; i < lane->settles->len; i++)
     ((Settle *) g_ptr_array_index (lane->settles, i))->verifying = FALSE;
   lane_step (lane);
@@ -550,6 +596,12 @@ lane_start_verify (VfLane *lane)
     {
       /* The test driver tells the map also while frozen. */
       finish_settles (lane, verified_settles, NULL, FALSE, 0);
+      return;
+    }
+  if (!quarantine_is_free (lane))
+    {
+      fail_fast (lane, NULL);
+      pause_verification (lane);
       return;
     }
   lane_call (lane, STEP_VERIFY, VF_CALL_MAP, NULL, on_verified, VF_SLOT_COMMON);
@@ -574,6 +626,7 @@ vf_lane_thaw (VfLane *lane, VfFreeze *freeze, gboolean by_owner, gint64 deadline
     }
   if (settle == NULL)
     {
+      lane_retry_now (lane); /* something new to thaw does not wait for what failed before */
       settle = add_settle (lane, freeze, by_owner);
       if (by_owner)
         {

@@ -26,6 +26,7 @@ void
 vf_lane_free (VfLane *lane)
 {
   g_clear_pointer (&lane->retry, vf_alarm_cancel);
+  g_clear_pointer (&lane->pause, vf_alarm_cancel);
   g_clear_pointer (&lane->deadline, vf_alarm_cancel);
   g_clear_pointer (&lane->verify, vf_alarm_cancel);
   g_clear_pointer (&lane->guest_limit, vf_alarm_cancel);
@@ -58,6 +59,15 @@ lane_error (VfLane *lane, VfError code, const char *format, ...)
   text = g_strdup_vprintf (format, args);
   va_end (args);
   return g_error_new (VF_ERROR, code, "Domain “%s”: %s", name, text);
+}
+
+GError *
+lane_name_error (VfLane *lane, GError *error)
+{
+  GError *named = lane_error (lane, (VfError) error->code, "%s", error->message);
+
+  g_error_free (error);
+  return named;
 }
 
 /* What the engine can do to a guest of which something is frozen. */
@@ -137,9 +147,8 @@ lane_called (VfCall *call, gpointer data)
 
 /* --- order of work ------------------------------------------------------------------------- */
 
-/* Why the guest cannot be reached at all now; NULL where it can. */
-static GError *
-why_unreachable (VfLane *lane)
+GError *
+lane_unreachable (VfLane *lane)
 {
   const VfDomainInfo *info = lane->domain->info;
 
@@ -156,7 +165,7 @@ why_unreachable (VfLane *lane)
 static gboolean
 work (VfLane *lane)
 {
-  g_autoptr (GError) unreachable = why_unreachable (lane);
+  g_autoptr (GError) unreachable = lane_unreachable (lane);
 
   if (unreachable != NULL)
     {
@@ -168,13 +177,11 @@ work (VfLane *lane)
     }
   if (lane->brake)
     lane_start_brake (lane);
-  else if (lane->retry != NULL)
-    return FALSE; /* what failed is tried again at its time, before anything else */
-  else if (lane_wants_thaw (lane))
+  else if (lane->retry == NULL && lane_wants_thaw (lane))
     lane_start_thaw (lane);
-  else if (lane_wants_verify (lane))
+  else if (lane_wants_verify (lane) && (lane->retry == NULL || vf_ledger_has_holds (lane->ledger)))
     lane_start_verify (lane);
-  else if (!g_queue_is_empty (&lane->requests))
+  else if (lane->retry == NULL && !g_queue_is_empty (&lane->requests))
     lane_start_request (lane);
   else
     return FALSE;
@@ -444,7 +451,7 @@ vf_lane_connection_changed (VfLane *lane)
     }
   else
     {
-      g_autoptr (GError) error = why_unreachable (lane);
+      g_autoptr (GError) error = lane_unreachable (lane);
 
       lane_fail_requests (lane, error);
       lane_fail_waiters (lane, error);

@@ -299,14 +299,15 @@ vf_ledger_plan (VfLedger *ledger, const char *const *targets, VfScope scope, VfA
   if (in_period && !abilities.grow && vf_plan_needs_freeze (plan))
     {
       const VfFilesystem *fs = plan->freeze->len > 0 ? g_ptr_array_index (plan->freeze, 0) : NULL;
-      g_autofree char *mountpoint
-          = fs != NULL ? vf_text_escape (g_ptr_array_index (fs->mountpoints, 0)) : NULL;
+      const char *disk
+          = fs != NULL && fs->targets->len > 0 ? g_ptr_array_index (fs->targets, 0) : NULL;
 
+      /* Its mountpoint is not for everybody who may freeze. */
       g_set_error (error, VF_ERROR, VF_ERROR_CONFLICT,
                    "the guest is frozen without %s%s%s, which cannot be added now; try again when "
                    "the guest is thawed, or freeze with scope “domain” from the start",
-                   mountpoint != NULL ? "“" : "", mountpoint != NULL ? mountpoint : "all of it",
-                   mountpoint != NULL ? "”" : "");
+                   disk != NULL ? "disk “" : "", disk != NULL ? disk : "some of its filesystems",
+                   disk != NULL ? "”" : "");
       return NULL;
     }
   return g_steal_pointer (&plan);

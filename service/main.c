@@ -94,8 +94,15 @@ check_uri (const Options *options, const char *uri, GError **error)
 {
   g_autoptr (GUri) parsed = g_uri_parse (uri, G_URI_FLAGS_NONE, NULL);
 
-  if (!options->session || parsed == NULL || !g_str_equal (g_uri_get_path (parsed), "/system"))
+  if (!options->session
+      || (parsed != NULL && !g_str_equal (g_uri_get_path (parsed), "/system")))
     return TRUE;
+  if (parsed == NULL)
+    {
+      g_set_error (error, VF_ERROR, VF_ERROR_INVALID_ARGS,
+                   "“%s” is not a libvirt URI such as qemu:///session", uri);
+      return FALSE;
+    }
   g_set_error (error, VF_ERROR, VF_ERROR_ACCESS_DENIED,
                "%s is not for --session: guests of the system need the system service, which asks "
                "polkit who may freeze them",

@@ -111,14 +111,24 @@ on_closed (GDBusConnection *connection G_GNUC_UNUSED, gboolean vanished G_GNUC_U
 /* --- starting and stopping ------------------------------------------------------------------------ */
 
 static void
+on_flushed (GObject *source, GAsyncResult *result, gpointer data)
+{
+  VfManager *manager = data;
+
+  g_dbus_connection_flush_finish (G_DBUS_CONNECTION (source), result, NULL);
+  manager->done (0, manager->data);
+}
+
+static void
 on_stopped (gpointer data)
 {
   VfManager *manager = data;
 
   /* What was sent last must be out before the process is. */
   if (manager->connection != NULL)
-    g_dbus_connection_flush_sync (manager->connection, NULL, NULL);
-  manager->done (0, manager->data);
+    g_dbus_connection_flush (manager->connection, NULL, on_flushed, manager);
+  else
+    manager->done (0, manager->data);
 }
 
 /* Without a bus nobody is told. */

@@ -26,15 +26,15 @@ vf_world_reserve (VfWorld *world, guint uid, guint in_domain, GError **error)
 
   if (in_domain >= max_domain)
     g_set_error (error, VF_ERROR, VF_ERROR_LIMITS_EXCEEDED,
-                 "The domain has %u freezes, as many as MaxFreezesPerDomain allows; thaw some",
+                 "it has %u freezes, as many as MaxFreezesPerDomain allows; thaw some",
                  in_domain);
   else if (count_of (world, uid) >= max_user)
     g_set_error (error, VF_ERROR, VF_ERROR_LIMITS_EXCEEDED,
-                 "User %u has %u freezes, as many as MaxFreezesPerUser allows; thaw some", uid,
+                 "user %u has %u freezes, as many as MaxFreezesPerUser allows; thaw some", uid,
                  max_user);
   else if (world->count >= max)
     g_set_error (error, VF_ERROR, VF_ERROR_LIMITS_EXCEEDED,
-                 "There are %u freezes, as many as MaxFreezes allows; thaw some", max);
+                 "there are %u freezes, as many as MaxFreezes allows; thaw some", max);
   else
     {
       vf_world_count (world, uid);
