@@ -263,7 +263,7 @@ bus_method_call (GDBusConnection *connection G_GNUC_UNUSED, const char *sender,
                            name);
       bus_call_fail (call, error);
     }
-  else if (g_variant_get_size (parameters) > MAX_PARAMETERS)
+  else if (call->domain != NULL && g_variant_get_size (parameters) > MAX_PARAMETERS)
     {
       error = g_error_new (VF_ERROR, VF_ERROR_INVALID_ARGS,
                            "The call has more than %d bytes of parameters", MAX_PARAMETERS);
