@@ -460,6 +460,7 @@ freeze_planned (VfLane *lane)
       return;
     }
   VF_FAULT ("freeze-recorded");
+  lane->ever_frozen = TRUE;
   lane_call (lane, STEP_FREEZE, VF_CALL_FREEZE,
              plan->freeze_all ? NULL : lane_mountpoints (plan->freeze), on_frozen, VF_SLOT_COMMON);
   VF_FAULT ("freeze-called");

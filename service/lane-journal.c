@@ -95,20 +95,32 @@ lane_sweep_records (VfLane *lane)
 
 /* --- a guest in a file -------------------------------------------------------------------------- */
 
-/* It is saved with its memory, frozen as it is: when it comes back, it is to be thawed. */
+/* One of those that froze it, or may have. */
+static VfFreeze *
+any_freeze (VfLane *lane)
+{
+  if (lane->step == STEP_FREEZE)
+    return lane->forming;
+  if (lane->undo != NULL)
+    return lane->undo_freeze;
+  if (!vf_ledger_in_period (lane->ledger))
+    return NULL;
+  if (lane->domain->freezes->len > 0)
+    return g_ptr_array_index (lane->domain->freezes, 0);
+  return lane->ended->len > 0 ? g_ptr_array_index (lane->ended, 0) : NULL;
+}
+
+/* It is saved with its memory, or may have been, frozen as it is: when it comes back, it is to be
+ * thawed. */
 void
 lane_note_saved (VfLane *lane)
 {
-  VfFreeze *freeze = lane->undo_freeze;
+  VfFreeze *freeze = any_freeze (lane);
   g_autoptr (GError) error = NULL;
 
-  if (freeze == NULL && lane->domain->freezes->len > 0)
-    freeze = g_ptr_array_index (lane->domain->freezes, 0);
-  if (freeze == NULL && lane->ended->len > 0)
-    freeze = g_ptr_array_index (lane->ended, 0);
-  if (freeze == NULL || (lane->undo == NULL && !vf_ledger_in_period (lane->ledger)))
+  if (freeze == NULL || freeze == lane->saved)
     return;
-  g_clear_pointer (&lane->saved, vf_freeze_unref);
+  lane_forget_saved (lane);
   lane->saved = vf_freeze_ref (freeze);
   if (!lane_record (lane, freeze, VF_PHASE_SAVED, &error))
     g_warning ("Cannot write to the journal: %s", error->message);

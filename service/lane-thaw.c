@@ -414,15 +414,27 @@ lane_start_thaw (VfLane *lane)
   call_thaw (lane);
 }
 
+static void
+move_waiters (GPtrArray *to, GPtrArray *from)
+{
+  g_ptr_array_extend_and_steal (to, g_ptr_array_ref (from));
+  for (guint i = 0; i < to->len; i++)
+    ((Waiter *) g_ptr_array_index (to, i))->list = to;
+}
+
+static void
+brake_again (VfLane *lane)
+{
+  lane->brake = TRUE;
+  move_waiters (lane->brakes, lane->braking);
+}
+
 /* The emergency brake: whoever froze it, all of it, now. */
 void
 lane_start_brake (VfLane *lane)
 {
   lane->brake = FALSE;
-  g_ptr_array_extend_and_steal (lane->braking, g_ptr_array_ref (lane->brakes));
-  g_ptr_array_set_size (lane->brakes, 0);
-  for (guint i = 0; i < lane->braking->len; i++)
-    ((Waiter *) g_ptr_array_index (lane->braking, i))->list = lane->braking;
+  move_waiters (lane->braking, lane->brakes);
   lane_lose_all (lane, VF_LOST_THAWED_BY_OTHER);
   g_clear_pointer (&lane->retry, vf_alarm_cancel);
   lane->thawing_undo = FALSE;
@@ -517,8 +529,15 @@ on_thawed (VfCall *call, gpointer data)
       lane->world->hypervisor->no_part_thaw = TRUE; /* physical thaw waits for the other counts */
       forget_debts (lane);
     }
-  else if (lane->call_epoch != lane->epoch && !(lane->undo != NULL && lane->thawing_undo))
-    answer_all (lane->braking, NULL); /* it was reset or stopped: thawed either way */
+  else if (lane->call_epoch != lane->epoch)
+    {
+      /* It was reset, stopped, restored: this answer says nothing of what it is now. What is still
+       * owed is done once more. */
+      if (lane->undo == NULL)
+        answer_all (lane->braking, NULL);
+      else if (lane->braking->len > 0)
+        brake_again (lane);
+    }
   else if (answer->error != NULL)
     thaw_failed (lane, answer);
   else
@@ -529,12 +548,30 @@ on_thawed (VfCall *call, gpointer data)
 
 /* --- verification ---------------------------------------------------------------------------- */
 
+/* Those that no thaw will tell of; one whose own part is to be thawed waits for that. */
+static guint
+mark_unsettled (VfLane *lane)
+{
+  g_autoptr (VfThawPlan) due = vf_ledger_plan_thaw (lane->ledger, lane_abilities (lane));
+  guint count = 0;
+
+  for (guint i = 0; i < lane->settles->len; i++)
+    {
+      Settle *settle = g_ptr_array_index (lane->settles, i);
+
+      settle->verifying = due == NULL || !vf_thaw_plan_touches (due, settle->about->plan);
+      count += settle->verifying;
+    }
+  return count;
+}
+
 gboolean
 lane_wants_verify (VfLane *lane)
 {
   if (lane->pause != NULL)
     return FALSE;
-  return lane->settles->len > 0 || (lane->verify_due && vf_ledger_in_period (lane->ledger));
+  return (lane->settles->len > 0 && mark_unsettled (lane) > 0)
+         || (lane->verify_due && vf_ledger_in_period (lane->ledger));
 }
 
 static void
@@ -590,8 +627,7 @@ void
 lane_start_verify (VfLane *lane)
 {
   lane->verify_due = FALSE;
-  for (guint i = 0; i < lane->settles->len; i++)
-    ((Settle *) g_ptr_array_index (lane->settles, i))->verifying = TRUE;
+  mark_unsettled (lane);
   if (vf_domain_engine (lane->domain) == VF_ENGINE_TEST || !vf_ledger_in_period (lane->ledger))
     {
       /* The test driver tells the map also while frozen. */

@@ -375,27 +375,32 @@ lane_end_period (VfLane *lane)
 
 /* --- what happens outside ------------------------------------------------------------------- */
 
-/* A disk that went takes the knowledge of its target along. */
+/* Stopped, and nobody saw how: if it was saved, its memory may come back, or is back, frozen. */
 static void
-forget_detached (VfLane *lane, const VfDomainInfo *old)
+stopped_unseen (VfLane *lane)
 {
-  g_auto (GStrv) before = vf_domain_info_targets (old);
-  g_auto (GStrv) now = vf_domain_info_targets (lane->domain->info);
+  lane_note_saved (lane);
+  lane_thawed_by_itself (lane, VF_LOST_DOMAIN_STOPPED);
+  lane->restored = lane->saved != NULL;
+}
 
-  for (guint i = 0; before[i] != NULL; i++)
-    if (!g_strv_contains ((const char *const *) now, before[i]))
-      vf_ledger_forget_target (lane->ledger, before[i]);
+void
+vf_lane_gone (VfLane *lane)
+{
+  stopped_unseen (lane);
+  lane_step (lane);
 }
 
 void
 vf_lane_info_changed (VfLane *lane, const VfDomainInfo *old)
 {
   const VfDomainInfo *info = lane->domain->info;
+  g_auto (GStrv) targets = vf_domain_info_targets (info);
 
-  forget_detached (lane, old);
-  /* Another run than the one we knew, where the event for it was not seen. */
+  /* A disk that went takes the knowledge of its target along. */
+  vf_ledger_keep_targets (lane->ledger, (const char *const *) targets);
   if (old->run != -1 && old->run != info->run)
-    lane_thawed_by_itself (lane, VF_LOST_DOMAIN_STOPPED);
+    stopped_unseen (lane); /* after an event for it, nothing is left to do */
   lane_check_restored (lane);
   if ((!old->agent_connected && info->agent_connected) || (!old->running && info->running))
     lane_retry_now (lane);

@@ -85,6 +85,8 @@ void vf_lane_restored (VfLane *lane);
 /* What happened outside. */
 void vf_lane_info_changed (VfLane *lane, const VfDomainInfo *old);
 void vf_lane_event (VfLane *lane, VfEvent event);
+/* libvirt no longer knows the domain. */
+void vf_lane_gone (VfLane *lane);
 void vf_lane_connection_changed (VfLane *lane);
 
 typedef enum {

@@ -148,9 +148,15 @@ vf_ledger_get_map (VfLedger *ledger)
 }
 
 void
-vf_ledger_forget_target (VfLedger *ledger, const char *target)
+vf_ledger_keep_targets (VfLedger *ledger, const char *const *now_targets)
 {
-  g_hash_table_remove (ledger->targets, target);
+  GHashTableIter iter;
+  gpointer target;
+
+  g_hash_table_iter_init (&iter, ledger->targets);
+  while (g_hash_table_iter_next (&iter, &target, NULL))
+    if (!g_strv_contains (now_targets, target))
+      g_hash_table_iter_remove (&iter);
 }
 
 /* --- freezing ------------------------------------------------------------------------------- */

@@ -52,10 +52,10 @@ void vf_ledger_set_map (VfLedger *ledger, GPtrArray *map, const char *const *tar
 GPtrArray *vf_ledger_get_map (VfLedger *ledger);
 
 /*
- * A disk was detached: another one attached later under the same target was never frozen in this
- * period, and asking for it is a Conflict.
+ * The domain has just these disks now. One that was detached is forgotten: another one attached
+ * later under the same target was never frozen in this period, and asking for it is a Conflict.
  */
-void vf_ledger_forget_target (VfLedger *ledger, const char *target);
+void vf_ledger_keep_targets (VfLedger *ledger, const char *const *now_targets);
 
 /* What a request covers and what has to be frozen for it. */
 typedef struct {

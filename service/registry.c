@@ -73,7 +73,7 @@ on_gone (const char *uuid, gpointer data)
   if (domain == NULL)
     return;
   g_hash_table_steal (registry->domains, uuid);
-  vf_lane_event (domain->lane, VF_EVENT_STOPPED);
+  vf_lane_gone (domain->lane);
   domain->gone = TRUE;
   registry->world.observer->domain_removed (domain, registry->world.observer_data);
   if (vf_lane_has_saved (domain->lane))

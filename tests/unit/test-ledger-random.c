@@ -598,8 +598,15 @@ op_plug (Run *run)
       /* Before the next period, a new map says the same. */
       if (ref_in_period (&run->ref) || chance (run, 50))
         {
-          vf_ledger_forget_target (run->ledger, disk_names[disk]);
-          ref_forget_disk (&run->ref, disk);
+          const char *now[N_DISKS + 1] = { NULL };
+          guint n = 0;
+
+          for (guint d = 0; d < N_DISKS; d++)
+            if (has (run->disks, d))
+              now[n++] = disk_names[d];
+            else
+              ref_forget_disk (&run->ref, d);
+          vf_ledger_keep_targets (run->ledger, now);
         }
     }
   TRACE (run, "disks %x, mounted %x\n", run->disks, run->mounted);

@@ -847,7 +847,16 @@ run_step (Script *script, char **words)
   else if (g_str_equal (op, "no-map"))
     vf_ledger_set_map (script->ledger, NULL, (const char *const *) script->disks);
   else if (g_str_equal (op, "forget"))
-    vf_ledger_forget_target (script->ledger, words[0]);
+    {
+      g_autoptr (GStrvBuilder) builder = g_strv_builder_new ();
+      g_auto (GStrv) left = NULL;
+
+      for (char **disk = script->disks; *disk != NULL; disk++)
+        if (!g_str_equal (*disk, words[0]))
+          g_strv_builder_add (builder, *disk);
+      left = g_strv_builder_end (builder);
+      vf_ledger_keep_targets (script->ledger, (const char *const *) left);
+    }
   else if (g_str_equal (op, "clear"))
     vf_ledger_clear (script->ledger);
   else if (g_str_equal (op, "disks"))
