@@ -38,7 +38,7 @@ struct _VfCheck {
   gboolean queued;
   gboolean prompting;
   gint64 prompt_start;
-  char *id;           /* polkit's name for it while it is asked */
+  char *id; /* polkit's name for it while it is asked */
   GCancellable *cancel;
   guint timer;
 };
@@ -53,8 +53,7 @@ vf_authority_new (GDBusConnection *connection)
 
   authority->connection = connection != NULL ? g_object_ref (connection) : NULL;
   g_queue_init (&authority->turns);
-  authority->waiting
-      = g_hash_table_new_full (NULL, NULL, NULL, (GDestroyNotify) g_queue_free);
+  authority->waiting = g_hash_table_new_full (NULL, NULL, NULL, (GDestroyNotify) g_queue_free);
   return authority;
 }
 
@@ -199,10 +198,9 @@ on_checked (GObject *source, GAsyncResult *result, gpointer data)
 static void
 give_up (VfCheck *check)
 {
-  g_dbus_connection_call (check->authority->connection, POLKIT_NAME, POLKIT_PATH,
-                          POLKIT_INTERFACE, "CancelCheckAuthorization",
-                          g_variant_new ("(s)", check->id), NULL, G_DBUS_CALL_FLAGS_NO_AUTO_START,
-                          -1, NULL, NULL, NULL);
+  g_dbus_connection_call (check->authority->connection, POLKIT_NAME, POLKIT_PATH, POLKIT_INTERFACE,
+                          "CancelCheckAuthorization", g_variant_new ("(s)", check->id), NULL,
+                          G_DBUS_CALL_FLAGS_NO_AUTO_START, -1, NULL, NULL, NULL);
   g_cancellable_cancel (check->cancel);
 }
 
@@ -214,8 +212,7 @@ on_late (gpointer data)
   g_autoptr (GError) error = NULL;
 
   check->timer = 0;
-  error = g_error_new (VF_ERROR, VF_ERROR_ACCESS_DENIED,
-                       "Not authorized: %s (polkit action %s)",
+  error = g_error_new (VF_ERROR, VF_ERROR_ACCESS_DENIED, "Not authorized: %s (polkit action %s)",
                        check->prompting ? "the prompt was not answered in time"
                                         : "polkit did not answer in time",
                        check->action);
@@ -242,8 +239,7 @@ ask (VfCheck *check)
       check->timer = g_timeout_add_seconds (PROMPT_SECONDS, on_late, check);
     }
   g_free (check->id);
-  check->id
-      = g_strdup_printf ("virtfreeze-%" G_GUINT64_FORMAT, check->authority->next_id++);
+  check->id = g_strdup_printf ("virtfreeze-%" G_GUINT64_FORMAT, check->authority->next_id++);
   g_variant_builder_init (&subject, G_VARIANT_TYPE ("a{sv}"));
   g_variant_builder_add (&subject, "{sv}", "name", g_variant_new_string (check->client->name));
   g_variant_builder_init (&details, G_VARIANT_TYPE ("a{ss}"));

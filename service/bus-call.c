@@ -133,11 +133,11 @@ check_authority (BusCall *call)
   g_autoptr (GPtrArray) details = g_ptr_array_new_with_free_func (g_free);
   const VfDomainInfo *info = call->domain->info;
   GDBusMessage *message = g_dbus_method_invocation_get_message (call->invocation);
-  gboolean interactive = g_dbus_message_get_flags (message)
-                         & G_DBUS_MESSAGE_FLAGS_ALLOW_INTERACTIVE_AUTHORIZATION;
+  gboolean interactive
+      = g_dbus_message_get_flags (message) & G_DBUS_MESSAGE_FLAGS_ALLOW_INTERACTIVE_AUTHORIZATION;
   const char *driver = vf_domain_engine (call->domain) == VF_ENGINE_TEST ? "TEST" : "QEMU";
-  const char *common[] = { "connect_driver", driver,       "domain_name",
-                           info->name,       "domain_uuid", info->uuid };
+  const char *common[]
+      = { "connect_driver", driver, "domain_name", info->name, "domain_uuid", info->uuid };
   VfCheck *check;
 
   for (gsize i = 0; i < G_N_ELEMENTS (common); i++)

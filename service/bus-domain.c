@@ -76,16 +76,14 @@ bus_domain_property (BusObject *object, const char *name)
 static gboolean
 is_covered (GPtrArray *covers, const VfFilesystem *fs)
 {
-  return covers == NULL
-         || g_ptr_array_find_with_equal_func (covers, fs->device, g_str_equal, NULL);
+  return covers == NULL || g_ptr_array_find_with_equal_func (covers, fs->device, g_str_equal, NULL);
 }
 
 static void
 add_filesystem (GVariantBuilder *builder, VfLane *lane, const VfFilesystem *fs)
 {
   gboolean frozen = vf_lane_is_frozen (lane, fs);
-  gboolean freezable
-      = frozen || vf_filesystem_must_freeze (fs) || vf_filesystem_is_opaque (fs);
+  gboolean freezable = frozen || vf_filesystem_must_freeze (fs) || vf_filesystem_is_opaque (fs);
 
   for (guint i = 0; i < fs->mountpoints->len; i++)
     {
@@ -124,8 +122,7 @@ bus_filesystems (VfLane *lane, GPtrArray *map, GPtrArray *covers)
 /* --- methods ----------------------------------------------------------------------------------- */
 
 static VfRequest *
-new_request (BusCall *call,
-             void (*done) (VfRequest *, VfFreeze *, const GError *, gpointer data))
+new_request (BusCall *call, void (*done) (VfRequest *, VfFreeze *, const GError *, gpointer data))
 {
   VfRequest *request = vf_request_new ();
 

@@ -103,9 +103,9 @@ run_get_filesystems (BusCall *call)
 {
   VfLane *lane = call->domain->lane;
 
-  bus_call_return (call, g_variant_new ("(@a(sssasa{sv}))",
-                                        bus_filesystems (lane, call->freeze->map,
-                                                         call->freeze->plan->covers)));
+  bus_call_return (
+      call, g_variant_new ("(@a(sssasa{sv}))",
+                           bus_filesystems (lane, call->freeze->map, call->freeze->plan->covers)));
 }
 
 const BusMethod bus_freeze_methods[] = {

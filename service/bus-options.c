@@ -9,8 +9,7 @@
 #define MAX_DISKS 1024
 #define MAX_REASON 256
 
-static gboolean
-invalid (GError **error, const char *format, ...) G_GNUC_PRINTF (2, 3);
+static gboolean invalid (GError **error, const char *format, ...) G_GNUC_PRINTF (2, 3);
 
 static gboolean
 invalid (GError **error, const char *format, ...)
@@ -175,8 +174,7 @@ bus_resolve_disks (BusCall *call)
   const char *unknown;
 
   g_strfreev (call->disks);
-  call->disks
-      = vf_domain_resolve_disks (call->domain, (const char *const *) call->names, &unknown);
+  call->disks = vf_domain_resolve_disks (call->domain, (const char *const *) call->names, &unknown);
   g_free (call->unknown);
   call->unknown = g_strdup (unknown);
 }
@@ -196,12 +194,10 @@ bus_describe_freeze (BusCall *call, GPtrArray *details)
 
   /* A name that is not a disk now matches no rule about disks; such a request fails later. */
   add (details, "disks",
-       all ? g_strdup ("*")
-           : g_strconcat (targets, call->unknown != NULL ? " ?" : "", NULL));
+       all ? g_strdup ("*") : g_strconcat (targets, call->unknown != NULL ? " ?" : "", NULL));
   add (details, "asked_disks", g_strjoinv (" ", call->names));
   add (details, "scope", g_strdup (vf_scope_word (call->scope)));
   add (details, "lifetime", g_strdup (call->lease ? "lease" : "caller"));
   add (details, "hold_seconds",
-       g_strdup_printf ("%" G_GINT64_FORMAT,
-                        (call->hold + G_USEC_PER_SEC - 1) / G_USEC_PER_SEC));
+       g_strdup_printf ("%" G_GINT64_FORMAT, (call->hold + G_USEC_PER_SEC - 1) / G_USEC_PER_SEC));
 }

@@ -62,9 +62,9 @@ struct _BusCall {
   gboolean in_core; /* the core will answer */
 
   /* of Freeze and Renew */
-  char **names;   /* disks as asked for */
-  char **disks;   /* their targets, as far as known, when the request came */
-  char *unknown;  /* the first name that was not known then */
+  char **names;  /* disks as asked for */
+  char **disks;  /* their targets, as far as known, when the request came */
+  char *unknown; /* the first name that was not known then */
   VfScope scope;
   gint64 hold;
   gboolean lease;

@@ -36,8 +36,8 @@ property (BusObject *object, const char *name)
 
 static GVariant *
 get_property (GDBusConnection *connection G_GNUC_UNUSED, const char *sender G_GNUC_UNUSED,
-              const char *path G_GNUC_UNUSED, const char *interface G_GNUC_UNUSED,
-              const char *name, GError **error, gpointer data)
+              const char *path G_GNUC_UNUSED, const char *interface G_GNUC_UNUSED, const char *name,
+              GError **error, gpointer data)
 {
   GVariant *value = property (data, name);
 
@@ -80,8 +80,8 @@ bus_managed_objects (VfBus *bus)
   return g_variant_builder_end (&builder);
 }
 
-static const GDBusInterfaceVTable vtable = { .method_call = bus_method_call,
-                                             .get_property = get_property };
+static const GDBusInterfaceVTable vtable
+    = { .method_call = bus_method_call, .get_property = get_property };
 
 /* --- signals ----------------------------------------------------------------------------------- */
 
@@ -327,12 +327,11 @@ vf_bus_start (VfBus *bus, VfRegistry *registry, GError **error)
   bus->registry = registry;
   if (!vf_clients_watch (bus->clients, error))
     return FALSE;
-  bus->root.registrations[0]
-      = publish (&bus->root, &org_virtfreeze1_manager_interface, error);
+  bus->root.registrations[0] = publish (&bus->root, &org_virtfreeze1_manager_interface, error);
   if (bus->root.registrations[0] == 0)
     return FALSE;
-  bus->root.registrations[1] = publish (
-      &bus->root, &org_freedesktop_dbus_object_manager_interface, error);
+  bus->root.registrations[1]
+      = publish (&bus->root, &org_freedesktop_dbus_object_manager_interface, error);
   return bus->root.registrations[1] != 0;
 }
 

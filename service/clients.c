@@ -125,8 +125,8 @@ gboolean
 vf_clients_watch (VfClients *clients, GError **error)
 {
   g_autoptr (GVariant) reply = g_dbus_connection_call_sync (
-      clients->connection, "org.freedesktop.DBus", "/org/freedesktop/DBus",
-      "org.freedesktop.DBus", "AddMatch",
+      clients->connection, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus",
+      "AddMatch",
       g_variant_new ("(s)", "type='signal',sender='org.freedesktop.DBus',"
                             "interface='org.freedesktop.DBus',member='NameOwnerChanged',arg2=''"),
       NULL, G_DBUS_CALL_FLAGS_NONE, -1, NULL, error);

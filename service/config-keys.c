@@ -231,9 +231,8 @@ parse_engine (const VfConfigKey *key G_GNUC_UNUSED, const char *text, gpointer o
 static char *
 parse_scope (const VfConfigKey *key G_GNUC_UNUSED, const char *text, gpointer out)
 {
-  static const char *const words[] = {
-    [VF_SCOPE_AUTO] = "auto", [VF_SCOPE_DISKS] = "disks", [VF_SCOPE_DOMAIN] = "domain"
-  };
+  static const char *const words[]
+      = { [VF_SCOPE_AUTO] = "auto", [VF_SCOPE_DISKS] = "disks", [VF_SCOPE_DOMAIN] = "domain" };
 
   for (gsize i = 0; i < G_N_ELEMENTS (words); i++)
     if (strcmp (text, words[i]) == 0)

@@ -331,8 +331,8 @@ config_new (gboolean session)
 
   g_atomic_ref_count_init (&config->refs);
   vf_config_values_init (&config->values, session);
-  config->domains =
-    g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) domain_section_free);
+  config->domains = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
+                                           (GDestroyNotify) domain_section_free);
   return config;
 }
 

@@ -30,9 +30,9 @@ string_at (xmlXPathContext *context, xmlNode *node, const char *path)
 gboolean
 vf_domain_xml_read (const char *xml, VfDomainInfo *info)
 {
-  g_autoptr (xmlDoc) doc = xmlReadMemory (xml, (int) strlen (xml), "domain.xml", NULL,
-                                          XML_PARSE_NONET | XML_PARSE_NOERROR
-                                              | XML_PARSE_NOWARNING);
+  g_autoptr (xmlDoc) doc
+      = xmlReadMemory (xml, (int) strlen (xml), "domain.xml", NULL,
+                       XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
   g_autoptr (xmlXPathContext) context = doc != NULL ? xmlXPathNewContext (doc) : NULL;
   g_autoptr (xmlXPathObject) disks = NULL;
   g_autofree char *agent = NULL;
@@ -51,8 +51,9 @@ vf_domain_xml_read (const char *xml, VfDomainInfo *info)
       if (*target != '\0')
         vf_domain_info_add_disk (info, target, *source != '\0' ? source : NULL);
     }
-  agent = string_at (context, xmlDocGetRootElement (doc),
-                     "devices/channel/target[@type='virtio'][@name='org.qemu.guest_agent.0']/@state");
+  agent
+      = string_at (context, xmlDocGetRootElement (doc),
+                   "devices/channel/target[@type='virtio'][@name='org.qemu.guest_agent.0']/@state");
   info->agent_connected = g_str_equal (agent, "connected");
   return TRUE;
 }

@@ -16,12 +16,12 @@ typedef struct _VfLane VfLane;
 struct _VfDomain {
   VfWorld *world;
   VfDomainInfo *info;
-  VfConfig *config_ref;         /* keeps config alive */
+  VfConfig *config_ref; /* keeps config alive */
   const VfDomainConfig *config;
   VfLane *lane;
-  GPtrArray *freezes;           /* VfFreeze*, by number; borrowed from world->freezes */
-  gboolean seen;                /* libvirt has told of it since it was connected */
-  gboolean gone;                /* its object is no more */
+  GPtrArray *freezes; /* VfFreeze*, by number; borrowed from world->freezes */
+  gboolean seen;      /* libvirt has told of it since it was connected */
+  gboolean gone;      /* its object is no more */
 };
 
 VfDomain *vf_domain_new (VfWorld *world, VfDomainInfo *info);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "error.h"
 
-G_DEFINE_QUARK (vf-error-quark, vf_error)
+G_DEFINE_QUARK (vf - error - quark, vf_error)
 
 static const char *const names[] = {
   [VF_ERROR_INVALID_ARGS] = "org.freedesktop.DBus.Error.InvalidArgs",
   [VF_ERROR_ACCESS_DENIED] = "org.freedesktop.DBus.Error.AccessDenied",
-  [VF_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED] =
-    "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired",
+  [VF_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED]
+  = "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired",
   [VF_ERROR_LIMITS_EXCEEDED] = "org.freedesktop.DBus.Error.LimitsExceeded",
   [VF_ERROR_UNKNOWN_DOMAIN] = "org.virtfreeze1.Error.UnknownDomain",
   [VF_ERROR_UNKNOWN_DISK] = "org.virtfreeze1.Error.UnknownDisk",

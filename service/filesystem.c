@@ -4,8 +4,8 @@
 #include <string.h>
 
 /* Types whose Linux driver implements freezing. Others, vfat above all, may not. */
-static const char *const must_freeze[] = { "ext2", "ext3",  "ext4", "xfs",
-                                           "btrfs", "f2fs", "jfs",  "nilfs2" };
+static const char *const must_freeze[]
+    = { "ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "jfs", "nilfs2" };
 
 static void
 filesystem_clear (gpointer data)

@@ -36,25 +36,25 @@ typedef enum {
 typedef struct {
   VfDomain *domain; /* a reference: a lost freeze may outlive its domain's object */
   guint64 number;
-  char **disks;     /* targets asked for; empty: all */
-  VfPlan *plan;     /* what it covers */
-  GPtrArray *map;   /* VfFilesystem*, of the guest when it was made; NULL: not told */
-  guint frozen;     /* filesystems, when it was made */
+  char **disks;   /* targets asked for; empty: all */
+  VfPlan *plan;   /* what it covers */
+  GPtrArray *map; /* VfFilesystem*, of the guest when it was made; NULL: not told */
+  guint frozen;   /* filesystems, when it was made */
   guint skipped;
-  char *owner;      /* unique bus name; "" for a lease whose creator left */
+  char *owner; /* unique bus name; "" for a lease whose creator left */
   guint uid;
   char *reason;
   gboolean lease;
-  VfScope scope;    /* never AUTO */
+  VfScope scope; /* never AUTO */
   VfEngine engine;
-  gint64 created;   /* µs since the epoch */
-  gint64 deadline;  /* boot time, µs */
+  gint64 created;       /* µs since the epoch */
+  gint64 deadline;      /* boot time, µs */
   gint64 deadline_real; /* the same, in µs since the epoch, as it was when it was set */
 
   VfFreezeState state;
-  VfLostWhy why;    /* of LOST */
-  VfAlarm *alarm;   /* when a lost one goes */
-  gboolean gone;    /* its object is no more */
+  VfLostWhy why;  /* of LOST */
+  VfAlarm *alarm; /* when a lost one goes */
+  gboolean gone;  /* its object is no more */
 } VfFreeze;
 
 /* All fields zero but the lists; refcounted. */

@@ -141,7 +141,8 @@ read_domain (virDomainPtr domain, gboolean is_test)
   int state, reason;
   gboolean readable;
 
-  if (virDomainGetUUIDString (domain, uuid) < 0 || virDomainGetState (domain, &state, &reason, 0) < 0)
+  if (virDomainGetUUIDString (domain, uuid) < 0
+      || virDomainGetState (domain, &state, &reason, 0) < 0)
     return NULL;
   info = vf_domain_info_new (uuid, virDomainGetName (domain));
   xml = virDomainGetXMLDesc (domain, 0);
@@ -152,8 +153,8 @@ read_domain (virDomainPtr domain, gboolean is_test)
   if (!readable)
     return NULL;
   info->state = state_word (state);
-  info->active = state != VIR_DOMAIN_SHUTOFF && state != VIR_DOMAIN_CRASHED
-                 && state != VIR_DOMAIN_NOSTATE;
+  info->active
+      = state != VIR_DOMAIN_SHUTOFF && state != VIR_DOMAIN_CRASHED && state != VIR_DOMAIN_NOSTATE;
   info->running = state == VIR_DOMAIN_RUNNING || state == VIR_DOMAIN_BLOCKED;
   info->run = info->active ? (int) virDomainGetID (domain) : -1;
   /* The test driver answers without an agent. */

@@ -113,9 +113,9 @@ struct _VfHypervisor {
   gpointer listener_data;
 
   /* Set before the first connected(TRUE): */
-  gboolean test_driver;   /* libvirt's test driver: engine "test" */
+  gboolean test_driver; /* libvirt's test driver: engine "test" */
   /* Learned on the way: */
-  gboolean no_part_thaw;  /* libvirt has said that it cannot thaw a part of an agent's freeze */
+  gboolean no_part_thaw; /* libvirt has said that it cannot thaw a part of an agent's freeze */
 };
 
 G_END_DECLS

@@ -57,8 +57,7 @@ set_list (GKeyFile *file, const char *group, const char *key, const char *const 
 
   for (; list != NULL && *list != NULL; list++)
     g_ptr_array_add (encoded, encode (*list));
-  g_key_file_set_string_list (file, group, key, (const char *const *) encoded->pdata,
-                              encoded->len);
+  g_key_file_set_string_list (file, group, key, (const char *const *) encoded->pdata, encoded->len);
 }
 
 static void
@@ -159,8 +158,7 @@ get_list (Reader *reader, const char *key)
   g_autoptr (GPtrArray) list = g_ptr_array_new ();
 
   if (reader->error == NULL)
-    encoded
-        = g_key_file_get_string_list (reader->file, reader->group, key, NULL, &reader->error);
+    encoded = g_key_file_get_string_list (reader->file, reader->group, key, NULL, &reader->error);
   for (char **item = encoded; item != NULL && *item != NULL; item++)
     {
       char *text = g_uri_unescape_string (*item, NULL);

@@ -49,8 +49,7 @@ parse_name (const char *name, char **uuid, guint64 *number)
       g_clear_pointer (uuid, g_free);
       return FALSE;
     }
-  digits = g_strndup (name + UUID_LENGTH + 1,
-                      strlen (name) - UUID_LENGTH - 1 - strlen (SUFFIX));
+  digits = g_strndup (name + UUID_LENGTH + 1, strlen (name) - UUID_LENGTH - 1 - strlen (SUFFIX));
   if (!g_ascii_string_to_unsigned (digits, 10, 1, G_MAXUINT64, number, NULL))
     *number = 0;
   return TRUE;

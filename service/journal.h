@@ -19,19 +19,19 @@ G_BEGIN_DECLS
 typedef enum {
   VF_PHASE_FREEZING, /* sent, or about to be: to be undone */
   VF_PHASE_HELD,
-  VF_PHASE_ENDED,    /* over for its owner; something that it froze is still to be thawed */
-  VF_PHASE_SAVED,    /* the guest was saved to a file while frozen: to be thawed when it returns */
+  VF_PHASE_ENDED, /* over for its owner; something that it froze is still to be thawed */
+  VF_PHASE_SAVED, /* the guest was saved to a file while frozen: to be thawed when it returns */
 } VfPhase;
 
 /* What a file tells. */
 typedef struct {
   VfPhase phase;
-  gboolean damaged;   /* nothing but uuid and number (0: unknown) is known */
+  gboolean damaged; /* nothing but uuid and number (0: unknown) is known */
   guint64 number;
-  char *uri;          /* of the libvirt connection */
+  char *uri; /* of the libvirt connection */
   char *uuid;
-  char *name;         /* of the domain, for people */
-  int run;            /* libvirt's id of the guest's run */
+  char *name; /* of the domain, for people */
+  int run;    /* libvirt's id of the guest's run */
   char *bus_id;
   char *owner;
   guint uid;
@@ -40,10 +40,10 @@ typedef struct {
   char **disks;
   VfScope scope;
   VfEngine engine;
-  gint64 created;     /* µs since the epoch */
-  gint64 deadline;    /* boot time, µs */
-  gint64 since;       /* boot time, µs: when the guest was frozen, by whatever freeze */
-  gint64 since_real;  /* the same in µs since the epoch */
+  gint64 created;    /* µs since the epoch */
+  gint64 deadline;   /* boot time, µs */
+  gint64 since;      /* boot time, µs: when the guest was frozen, by whatever freeze */
+  gint64 since_real; /* the same in µs since the epoch */
   guint frozen;
   guint skipped;
   VfLedgerState state;

@@ -124,8 +124,7 @@ refuse (VfLane *lane, VfRequest *request)
       return lane_error (lane, VF_ERROR_DISCONNECTED, "the service is being stopped");
     }
   if (error == NULL && !request->map_only)
-    request->reserved
-        = vf_world_reserve (lane->world, request->uid, count_freezes (lane), &error);
+    request->reserved = vf_world_reserve (lane->world, request->uid, count_freezes (lane), &error);
   else
     return error;
   return error != NULL ? lane_name_error (lane, error) : NULL;
@@ -141,8 +140,8 @@ map_stands (VfLane *lane)
 void
 vf_lane_request (VfLane *lane, VfRequest *request)
 {
-  gboolean known = request->map_only && map_stands (lane)
-                   && vf_ledger_get_map (lane->ledger) != NULL;
+  gboolean known
+      = request->map_only && map_stands (lane) && vf_ledger_get_map (lane->ledger) != NULL;
   g_autoptr (GError) error = NULL;
 
   request->lane = lane;
@@ -278,8 +277,9 @@ use_map (VfLane *lane, GPtrArray *map)
   else if (map != NULL)
     finish (lane, request, NULL);
   else
-    finish (lane, request,
-            lane_error (lane, VF_ERROR_NOT_MAPPED, "its guest agent does not tell its filesystems"));
+    finish (
+        lane, request,
+        lane_error (lane, VF_ERROR_NOT_MAPPED, "its guest agent does not tell its filesystems"));
 }
 
 static void
@@ -394,15 +394,16 @@ record (VfLane *lane, guint count)
   VF_FAULT ("freeze-answered");
   if (!vf_ledger_commit (lane->ledger, freeze->number, freeze->plan, count, &error))
     {
-      lane_set_undo (lane, freeze->plan->freeze, FALSE, freeze, request, lane_name_error (lane, error));
+      lane_set_undo (lane, freeze->plan->freeze, FALSE, freeze, request,
+                     lane_name_error (lane, error));
       return;
     }
   if (lane->since == 0)
     lane_begin_period (lane, now, g_get_real_time ());
   vf_ledger_hold_counts (lane->ledger, freeze->number, &freeze->frozen, &freeze->skipped);
   freeze->created = g_get_real_time ();
-  vf_freeze_set_deadline (
-      freeze, MIN (now + request->hold, lane->since + lane->domain->config->max_hold));
+  vf_freeze_set_deadline (freeze,
+                          MIN (now + request->hold, lane->since + lane->domain->config->max_hold));
   if (!lane_record (lane, freeze, VF_PHASE_HELD, &error))
     {
       g_autoptr (GError) cause = error;
@@ -450,8 +451,7 @@ freeze_planned (VfLane *lane)
       return;
     }
   VF_FAULT ("freeze-unrecorded");
-  if (lane->forming->number == 0
-      || !lane_record (lane, lane->forming, VF_PHASE_FREEZING, &error))
+  if (lane->forming->number == 0 || !lane_record (lane, lane->forming, VF_PHASE_FREEZING, &error))
     {
       g_autoptr (GError) cause = error;
 
@@ -475,8 +475,7 @@ discard (VfLane *lane, VfCall *call)
   VfFreeze *freeze = g_steal_pointer (&lane->forming);
   const VfDomainInfo *info = lane->domain->info;
   gboolean overtaken = lane->call_epoch != lane->epoch;
-  gboolean gone = lane->domain->gone
-                  || (overtaken && !(info->active && call->run == info->run));
+  gboolean gone = lane->domain->gone || (overtaken && !(info->active && call->run == info->run));
   gboolean failed = call->error != NULL; /* in doubt, if it was sent */
   GError *error = failed ? lane_name_error (lane, g_steal_pointer (&call->error)) : NULL;
 

@@ -10,7 +10,7 @@
 
 typedef enum {
   STEP_IDLE,
-  STEP_MAP,    /* of the current request */
+  STEP_MAP, /* of the current request */
   STEP_PROBE,
   STEP_FREEZE,
   STEP_THAW,
@@ -51,20 +51,20 @@ struct _VfLane {
   VfSlotClass call_class;
 
   /* requests */
-  GQueue requests;     /* VfRequest*, waiting */
-  VfRequest *current;  /* whose call is under way */
-  char **map_targets;  /* the domain's disks when the map was asked for */
-  VfFreeze *forming;   /* the freeze under way; in the journal, not on the bus */
+  GQueue requests;    /* VfRequest*, waiting */
+  VfRequest *current; /* whose call is under way */
+  char **map_targets; /* the domain's disks when the map was asked for */
+  VfFreeze *forming;  /* the freeze under way; in the journal, not on the bus */
 
   /* a freeze that was done, or may have been, and must be undone */
   VfThawPlan *undo;
-  gboolean in_doubt;    /* may have been */
+  gboolean in_doubt;     /* may have been */
   VfFreeze *undo_freeze; /* whose record stands for it; NULL: none */
-  VfRequest *undo_for;  /* to be told undo_error when the guest is thawed */
+  VfRequest *undo_for;   /* to be told undo_error when the guest is thawed */
   GError *undo_error;
 
   /* thaws */
-  VfThawPlan *thawing;  /* the one under way */
+  VfThawPlan *thawing; /* the one under way */
   gboolean thawing_undo;
   guint attempts;       /* that failed; 0: nothing is owed */
   gint64 owed_since;    /* boot time, µs: of the first that failed */
@@ -83,7 +83,7 @@ struct _VfLane {
   gboolean restored;    /* it came back from saved memory, and was not thawed since */
 
   /* the frozen period */
-  gint64 since;         /* boot time, µs; 0: none */
+  gint64 since; /* boot time, µs; 0: none */
   gint64 since_real;
   VfAlarm *deadline;
   VfAlarm *verify;

@@ -53,8 +53,7 @@ on_waiter_timeout (gpointer data)
   VfAnswer answer = waiter->answer;
   gpointer answer_data = waiter->data;
   g_autoptr (GError) error = lane_error (
-      lane, VF_ERROR_TIMEOUT,
-      "not thawed in time; %s",
+      lane, VF_ERROR_TIMEOUT, "not thawed in time; %s",
       lane_wants_thaw (lane) ? "the thaw is owed and will be retried until it succeeds"
                              : "see to the guest agent in the guest");
 
@@ -466,9 +465,8 @@ lane_retry_now (VfLane *lane)
 static void
 thaw_failed (VfLane *lane, VfCall *call)
 {
-  g_autoptr (GError) error
-      = lane_error (lane, (VfError) call->error->code, "it could not be thawed: %s",
-                    call->error->message);
+  g_autoptr (GError) error = lane_error (lane, (VfError) call->error->code,
+                                         "it could not be thawed: %s", call->error->message);
   gint64 wait = RETRY_FIRST << MIN (lane->attempts, 10);
 
   if (!lane_wants_thaw (lane))
@@ -602,8 +600,7 @@ on_verified (VfCall *call, gpointer data)
     ; /* all that was verified is over */
   else if (answer->error == NULL)
     {
-      g_warning ("Domain “%s” was thawed by something other than this service",
-                 domain->info->name);
+      g_warning ("Domain “%s” was thawed by something other than this service", domain->info->name);
       lane_thawed_by_itself (lane, VF_LOST_THAWED_OUTSIDE);
     }
   else if (g_error_matches (answer->error, VF_ERROR, VF_ERROR_DISCONNECTED)

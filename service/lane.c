@@ -319,9 +319,9 @@ on_verify (gpointer data)
 {
   VfLane *lane = data;
 
-  lane->verify = vf_clock_set (lane->world->clock,
-                               vf_clock_now () + vf_config_get_verify_interval (lane->world->config),
-                               on_verify, lane);
+  lane->verify = vf_clock_set (
+      lane->world->clock, vf_clock_now () + vf_config_get_verify_interval (lane->world->config),
+      on_verify, lane);
   lane->verify_due = TRUE;
   lane_step (lane);
 }
@@ -356,8 +356,7 @@ lane_begin_period (VfLane *lane, gint64 since, gint64 since_real)
   lane->since_real = since_real;
   lane->ever_frozen = TRUE;
   if (vf_domain_engine (lane->domain) != VF_ENGINE_TEST)
-    lane->verify
-        = vf_clock_set (lane->world->clock, vf_clock_now () + interval, on_verify, lane);
+    lane->verify = vf_clock_set (lane->world->clock, vf_clock_now () + interval, on_verify, lane);
   if (is_windows (lane))
     lane->guest_limit
         = vf_clock_set (lane->world->clock, lane->since + WINDOWS_LIMIT, on_guest_limit, lane);

@@ -19,12 +19,12 @@ G_BEGIN_DECLS
 typedef struct _VfRequest VfRequest;
 struct _VfRequest {
   gboolean map_only;
-  char **disks;    /* targets; empty: all */
-  VfScope scope;   /* DISKS or DOMAIN */
-  gint64 hold;     /* µs */
+  char **disks;  /* targets; empty: all */
+  VfScope scope; /* DISKS or DOMAIN */
+  gint64 hold;   /* µs */
   gboolean lease;
   char *reason;
-  char *owner;     /* unique bus name */
+  char *owner; /* unique bus name */
   guint uid;
   gint64 deadline; /* boot time, µs: when the answer is due */
   /* Called exactly once. freeze is NULL on error, and for map_only; both are borrowed. */
@@ -34,7 +34,7 @@ struct _VfRequest {
   /* The lane's: */
   VfLane *lane;
   VfAlarm *alarm;
-  gboolean reserved;  /* counts against the limits */
+  gboolean reserved; /* counts against the limits */
   gboolean answered;
 };
 

@@ -7,9 +7,9 @@
 
 typedef struct {
   VfFilesystem *fs;
-  guint count;      /* holds that cover it */
-  gboolean tried;   /* part of a freeze of this period, and not thawed since */
-  gboolean frozen;  /* known to be frozen; implies tried */
+  guint count;     /* holds that cover it */
+  gboolean tried;  /* part of a freeze of this period, and not thawed since */
+  gboolean frozen; /* known to be frozen; implies tried */
 } Entry;
 
 typedef struct {
@@ -340,8 +340,7 @@ check_count (const VfPlan *plan, guint count, gboolean covers_frozen, gboolean *
   if (count < must || (count == 0 && (plan->whole || (opaque > 0 && opaque == may))))
     {
       g_set_error (error, VF_ERROR, VF_ERROR_INCOMPLETE,
-                   "the guest froze %u filesystems, but %u had to be frozen", count,
-                   MAX (must, 1));
+                   "the guest froze %u filesystems, but %u had to be frozen", count, MAX (must, 1));
       return FALSE;
     }
   if (count == 0 && !covers_frozen)

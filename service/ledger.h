@@ -59,12 +59,12 @@ void vf_ledger_keep_targets (VfLedger *ledger, const char *const *now_targets);
 
 /* What a request covers and what has to be frozen for it. */
 typedef struct {
-  gboolean whole;        /* the guest as a whole, since it does not tell its filesystems */
-  GPtrArray *covers;     /* char*: guest devices; empty if whole */
-  gboolean freeze_all;   /* freeze with one plain call, without naming mountpoints */
-  GPtrArray *freeze;     /* VfFilesystem*, owned: what is to be frozen. Where
+  gboolean whole;      /* the guest as a whole, since it does not tell its filesystems */
+  GPtrArray *covers;   /* char*: guest devices; empty if whole */
+  gboolean freeze_all; /* freeze with one plain call, without naming mountpoints */
+  GPtrArray *freeze;   /* VfFilesystem*, owned: what is to be frozen. Where
                           * freeze_all is FALSE and this is empty, nothing: all is frozen. */
-  gboolean everything;   /* asked: every filesystem of the guest, whatever they are */
+  gboolean everything; /* asked: every filesystem of the guest, whatever they are */
 } VfPlan;
 
 void vf_plan_free (VfPlan *plan);
@@ -137,12 +137,12 @@ gboolean vf_ledger_has_holds (VfLedger *ledger);
 /* All that the ledger knows for the sake of one hold. */
 typedef struct {
   gboolean whole;
-  char **covers;   /* devices */
-  char **tried;    /* of those: part of a freeze of this period */
-  char **frozen;   /* of those: known to be frozen */
-  GPtrArray *map;  /* VfFilesystem*, of the guest; NULL where it does not tell */
-  char **targets;  /* the disks that the map knows of */
-  guint reported;  /* filesystems frozen in this period by the guest's count */
+  char **covers;  /* devices */
+  char **tried;   /* of those: part of a freeze of this period */
+  char **frozen;  /* of those: known to be frozen */
+  GPtrArray *map; /* VfFilesystem*, of the guest; NULL where it does not tell */
+  char **targets; /* the disks that the map knows of */
+  guint reported; /* filesystems frozen in this period by the guest's count */
 } VfLedgerState;
 
 /* plan: of a hold, or (before the guest answers) of one to be: then all that it freezes is tried. */
@@ -162,9 +162,9 @@ gboolean vf_ledger_owes (VfLedger *ledger, const VfPlan *plan);
 
 /* What to thaw. */
 typedef struct {
-  gboolean all;         /* one plain call: thaws the guest */
-  GPtrArray *thaw;      /* VfFilesystem*, owned: name their mountpoints, unless all */
-  guint expected;       /* how many filesystems were frozen: a first thaw that says fewer proves
+  gboolean all;    /* one plain call: thaws the guest */
+  GPtrArray *thaw; /* VfFilesystem*, owned: name their mountpoints, unless all */
+  guint expected;  /* how many filesystems were frozen: a first thaw that says fewer proves
                          * that the freeze was broken */
 } VfThawPlan;
 

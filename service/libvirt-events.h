@@ -22,8 +22,8 @@ typedef struct {
 typedef struct _VfLibvirtEvents VfLibvirtEvents;
 
 /* NULL: see virGetLastError(). Until vf_libvirt_events_replay(), "changed" is only noted. */
-VfLibvirtEvents *vf_libvirt_events_new (virConnectPtr connection,
-                                        const VfLibvirtEventFuncs *funcs, gpointer data);
+VfLibvirtEvents *vf_libvirt_events_new (virConnectPtr connection, const VfLibvirtEventFuncs *funcs,
+                                        gpointer data);
 void vf_libvirt_events_replay (VfLibvirtEvents *events);
 /* On the main thread: nothing is told from now on. To be called before it is given away. */
 void vf_libvirt_events_silence (VfLibvirtEvents *events);

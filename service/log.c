@@ -25,14 +25,12 @@ send (GLogLevelFlags level, const char *id, const VfDomain *domain, const VfFree
   g_autofree char *uid = freeze != NULL ? g_strdup_printf ("%u", freeze->uid) : g_strdup ("");
   g_autofree char *time = g_strdup_printf ("%" G_GINT64_FORMAT, usec);
 
-  g_log_structured (G_LOG_DOMAIN, level, "MESSAGE_ID", id,
-                    "VIRTFREEZE_DOMAIN", domain->info->name,
-                    "VIRTFREEZE_DOMAIN_UUID", domain->info->uuid,
-                    "VIRTFREEZE_FREEZE", number, "VIRTFREEZE_DISKS", disks,
-                    "VIRTFREEZE_OWNER", freeze != NULL ? freeze->owner : "",
-                    "VIRTFREEZE_OWNER_UID", uid,
-                    "VIRTFREEZE_REASON", freeze != NULL ? freeze->reason : "",
-                    "VIRTFREEZE_WHY", why, "VIRTFREEZE_USEC", time, "MESSAGE", "%s", text);
+  g_log_structured (G_LOG_DOMAIN, level, "MESSAGE_ID", id, "VIRTFREEZE_DOMAIN", domain->info->name,
+                    "VIRTFREEZE_DOMAIN_UUID", domain->info->uuid, "VIRTFREEZE_FREEZE", number,
+                    "VIRTFREEZE_DISKS", disks, "VIRTFREEZE_OWNER",
+                    freeze != NULL ? freeze->owner : "", "VIRTFREEZE_OWNER_UID", uid,
+                    "VIRTFREEZE_REASON", freeze != NULL ? freeze->reason : "", "VIRTFREEZE_WHY",
+                    why, "VIRTFREEZE_USEC", time, "MESSAGE", "%s", text);
 }
 
 /* “Domain “x”: freeze 3 (vda vdb; by user 0)” */

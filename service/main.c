@@ -70,9 +70,9 @@ parse_options (int *argc, char ***argv, Options *options, GError **error)
       return FALSE;
     }
   if (options->state_dir == NULL)
-    options->state_dir
-        = options->session ? g_build_filename (g_get_user_runtime_dir (), "virtfreeze", NULL)
-                           : g_strdup ("/run/virtfreeze");
+    options->state_dir = options->session
+                             ? g_build_filename (g_get_user_runtime_dir (), "virtfreeze", NULL)
+                             : g_strdup ("/run/virtfreeze");
   options->config_named = options->config_file != NULL;
   if (options->config_file == NULL)
     options->config_file
@@ -94,8 +94,7 @@ check_uri (const Options *options, const char *uri, GError **error)
 {
   g_autoptr (GUri) parsed = g_uri_parse (uri, G_URI_FLAGS_NONE, NULL);
 
-  if (!options->session
-      || (parsed != NULL && !g_str_equal (g_uri_get_path (parsed), "/system")))
+  if (!options->session || (parsed != NULL && !g_str_equal (g_uri_get_path (parsed), "/system")))
     return TRUE;
   if (parsed == NULL)
     {

@@ -21,7 +21,7 @@ struct _VfManager {
   VfAuthority *authority;
   VfBus *bus;
   VfRegistry *registry;
-  guint name;         /* owner id; 0 until it is asked for */
+  guint name; /* owner id; 0 until it is asked for */
   guint ready_timer;
   gboolean attempted;   /* libvirt's domains are listed, or cannot be for now */
   gboolean owners_seen; /* it is known which owners of adopted freezes are still there */
@@ -63,9 +63,9 @@ take_name (VfManager *manager)
   g_clear_handle_id (&manager->ready_timer, g_source_remove);
   VF_FAULT ("adopt-nameless");
   if (manager->name == 0 && !manager->stopping)
-    manager->name = g_bus_own_name_on_connection (
-        manager->connection, BUS_NAME, G_BUS_NAME_OWNER_FLAGS_DO_NOT_QUEUE, on_name_acquired,
-        on_name_lost, manager, NULL);
+    manager->name = g_bus_own_name_on_connection (manager->connection, BUS_NAME,
+                                                  G_BUS_NAME_OWNER_FLAGS_DO_NOT_QUEUE,
+                                                  on_name_acquired, on_name_lost, manager, NULL);
 }
 
 static gboolean
@@ -155,9 +155,8 @@ static const VfObserver nobody = { .connected = ignore_connected,
                                    .domain_removed = ignore_domain };
 
 VfManager *
-vf_manager_new (GDBusConnection *connection, VfJournal *journal, VfConfig *config,
-                const char *uri, gboolean session, void (*done) (int status, gpointer data),
-                gpointer data)
+vf_manager_new (GDBusConnection *connection, VfJournal *journal, VfConfig *config, const char *uri,
+                gboolean session, void (*done) (int status, gpointer data), gpointer data)
 {
   VfManager *manager = g_new0 (VfManager, 1);
 

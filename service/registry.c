@@ -152,10 +152,10 @@ vf_registry_new (VfHypervisor *hypervisor, VfClock *clock, VfConfig *config,
   world->next_number = 1;
   world->freezes = g_hash_table_new_full (NULL, NULL, (GDestroyNotify) vf_freeze_unref, NULL);
   world->user_count = g_hash_table_new (NULL, NULL);
-  registry->domains = g_hash_table_new_full (g_str_hash, g_str_equal, NULL,
-                                             (GDestroyNotify) vf_domain_unref);
-  registry->saved = g_hash_table_new_full (g_str_hash, g_str_equal, NULL,
-                                           (GDestroyNotify) vf_domain_unref);
+  registry->domains
+      = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, (GDestroyNotify) vf_domain_unref);
+  registry->saved
+      = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, (GDestroyNotify) vf_domain_unref);
   hypervisor->listener = &listener;
   hypervisor->listener_data = registry;
   return registry;
@@ -237,8 +237,7 @@ domain_of (VfRegistry *registry, const VfRecord *record)
 static gboolean
 may_go_on (VfRegistry *registry, const VfRecord *record)
 {
-  return record->phase == VF_PHASE_HELD && !record->damaged
-         && record->deadline > vf_clock_now ()
+  return record->phase == VF_PHASE_HELD && !record->damaged && record->deadline > vf_clock_now ()
          && (record->lease || g_strcmp0 (record->bus_id, registry->world.bus_id) == 0);
 }
 
@@ -265,8 +264,7 @@ recover (VfRegistry *registry, const VfRecord *record, gboolean adopt)
 void
 vf_registry_recover (VfRegistry *registry, gboolean adopt)
 {
-  g_autoptr (GPtrArray) records
-      = vf_journal_read (registry->world.journal, registry->world.uri);
+  g_autoptr (GPtrArray) records = vf_journal_read (registry->world.journal, registry->world.uri);
 
   VF_FAULT ("adopt-read");
   /* Those in doubt come last: what else is frozen decides how they are undone. */

@@ -54,7 +54,8 @@ find_slot (VfSlots *slots, VfSlotClass slot_class)
 {
   if (slots->used[slot_class] < slots->limit[slot_class])
     return slot_class;
-  if (slot_class == VF_SLOT_FIRST_THAW && slots->used[VF_SLOT_COMMON] < slots->limit[VF_SLOT_COMMON])
+  if (slot_class == VF_SLOT_FIRST_THAW
+      && slots->used[VF_SLOT_COMMON] < slots->limit[VF_SLOT_COMMON])
     return VF_SLOT_COMMON;
   return -1;
 }

@@ -14,9 +14,9 @@
 G_BEGIN_DECLS
 
 typedef enum {
-  VF_SLOT_COMMON,      /* freezes, maps, verification, repeated thaws */
+  VF_SLOT_COMMON, /* freezes, maps, verification, repeated thaws */
   VF_SLOT_FIRST_THAW,
-  VF_SLOT_QUARANTINE,  /* anything to a guest whose last call timed out */
+  VF_SLOT_QUARANTINE, /* anything to a guest whose last call timed out */
 } VfSlotClass;
 
 typedef struct _VfSlots VfSlots;

@@ -26,8 +26,7 @@ vf_world_reserve (VfWorld *world, guint uid, guint in_domain, GError **error)
 
   if (in_domain >= max_domain)
     g_set_error (error, VF_ERROR, VF_ERROR_LIMITS_EXCEEDED,
-                 "it has %u freezes, as many as MaxFreezesPerDomain allows; thaw some",
-                 in_domain);
+                 "it has %u freezes, as many as MaxFreezesPerDomain allows; thaw some", in_domain);
   else if (count_of (world, uid) >= max_user)
     g_set_error (error, VF_ERROR, VF_ERROR_LIMITS_EXCEEDED,
                  "user %u has %u freezes, as many as MaxFreezesPerUser allows; thaw some", uid,

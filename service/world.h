@@ -16,7 +16,7 @@ typedef enum {
   VF_DOMAIN_STATE = 1 << 1,
   VF_DOMAIN_AGENT = 1 << 2,
   VF_DOMAIN_DISKS = 1 << 3,
-  VF_DOMAIN_CONFIG = 1 << 4,       /* Engine, DefaultHold, MaxHold */
+  VF_DOMAIN_CONFIG = 1 << 4, /* Engine, DefaultHold, MaxHold */
   VF_DOMAIN_FREEZE_STATE = 1 << 5,
   VF_DOMAIN_SINCE = 1 << 6,
 } VfDomainChange;
@@ -48,14 +48,14 @@ typedef struct {
   gpointer observer_data;
 
   gboolean connected;
-  gboolean stopping;      /* nothing new is frozen any more */
-  VfJournal *journal;     /* NULL: nothing is kept over a crash (tests) */
-  char *uri;              /* of libvirt, and the id of the bus, for records */
+  gboolean stopping;  /* nothing new is frozen any more */
+  VfJournal *journal; /* NULL: nothing is kept over a crash (tests) */
+  char *uri;          /* of libvirt, and the id of the bus, for records */
   char *bus_id;
-  guint64 next_number;    /* of freezes, where there is no journal */
-  GHashTable *freezes;    /* VfFreeze* set, with a reference: all that have an object */
-  GHashTable *user_count; /* uid → freezes, also those being made */
-  guint count;            /* the same, of all users */
+  guint64 next_number;             /* of freezes, where there is no journal */
+  GHashTable *freezes;             /* VfFreeze* set, with a reference: all that have an object */
+  GHashTable *user_count;          /* uid → freezes, also those being made */
+  guint count;                     /* the same, of all users */
   void (*settled) (gpointer data); /* a lane has nothing left to do; may be NULL */
   gpointer settled_data;
 } VfWorld;
