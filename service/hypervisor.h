@@ -43,7 +43,7 @@ typedef enum {
   VF_EVENT_STOPPED,         /* destroyed, shut down, crashed */
   VF_EVENT_SAVED,           /* stopped, with its memory in a file */
   VF_EVENT_MIGRATED,        /* it runs elsewhere now */
-  VF_EVENT_RESTORED,        /* it began a run from saved memory, or was reverted to a snapshot */
+  VF_EVENT_RESTORED,        /* it began a run from saved memory, a snapshot or another host */
   VF_EVENT_RESUMED,         /* its CPUs run again */
   VF_EVENT_AGENT_CONNECTED, /* the agent opened its channel */
 } VfEvent;

@@ -488,7 +488,8 @@ discard (VfLane *lane, VfCall *call)
     }
   if (!gone && (!failed || call->sent))
     {
-      lane_set_undo (lane, freeze->plan->freeze, failed || overtaken, freeze, request, error);
+      lane_set_undo (lane, overtaken ? NULL : freeze->plan->freeze, failed || overtaken, freeze,
+                     request, error);
       return;
     }
   lane_forget_record (lane, freeze);
@@ -509,6 +510,7 @@ on_frozen (VfCall *call, gpointer data)
     discard (lane, answer);
   else
     record (lane, answer->count);
+  lane_check_restored (lane); /* that has waited for this answer */
   lane_step (lane);
 }
 

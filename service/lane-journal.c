@@ -127,13 +127,32 @@ lane_note_saved (VfLane *lane)
   VF_FAULT ("saved-recorded");
 }
 
+/* A snapshot of it may be frozen, from a freeze that is long over: a record of its own. */
+static void
+note_unknown (VfLane *lane)
+{
+  VfJournal *journal = lane->world->journal;
+  VfFreeze *freeze
+      = vf_freeze_new (lane->domain, journal != NULL ? vf_journal_next_number (journal) : 0);
+  g_autoptr (GError) error = NULL;
+
+  freeze->plan = g_new0 (VfPlan, 1);
+  freeze->plan->covers = g_ptr_array_new_with_free_func (g_free);
+  freeze->plan->freeze = vf_map_new ();
+  freeze->owner = g_strdup ("");
+  freeze->reason = g_strdup ("");
+  lane->saved = freeze;
+  if (!lane_record (lane, freeze, VF_PHASE_SAVED, &error))
+    g_warning ("Cannot write to the journal: %s", error->message);
+}
+
 /* It is thawed, or has begun anew. */
 void
 lane_forget_saved (VfLane *lane)
 {
   g_autoptr (VfFreeze) freeze = g_steal_pointer (&lane->saved);
 
-  lane->restored = FALSE;
+  lane->restored = lane->saved_guess = FALSE;
   if (freeze != NULL)
     lane_forget_record (lane, freeze);
 }
@@ -143,7 +162,8 @@ lane_forget_saved (VfLane *lane)
 void
 lane_check_restored (VfLane *lane)
 {
-  if (lane->restored && lane->domain->info->active && lane->undo == NULL)
+  if (lane->restored && lane->domain->info->active && lane->undo == NULL
+      && lane->step != STEP_FREEZE)
     lane_set_undo (lane, NULL, TRUE, NULL, NULL, NULL);
 }
 
@@ -151,7 +171,9 @@ void
 vf_lane_restored (VfLane *lane)
 {
   lane_thawed_by_itself (lane, VF_LOST_RESTORED);
-  lane->restored = lane->saved != NULL || lane->ever_frozen;
+  if (lane->saved == NULL && lane->ever_frozen)
+    note_unknown (lane);
+  lane->restored = lane->saved != NULL;
   lane_check_restored (lane);
   lane_step (lane);
 }

@@ -79,6 +79,7 @@ struct _VfLane {
   /* the journal */
   GPtrArray *ended;     /* VfFreeze*, over for their owners, for which a thaw is owed */
   VfFreeze *saved;      /* whose record says that the guest was saved while frozen */
+  gboolean saved_guess; /* that was concluded, for want of an event */
   gboolean ever_frozen; /* by us: a snapshot of it may be, too */
   gboolean restored;    /* it came back from saved memory, and was not thawed since */
 

@@ -378,9 +378,11 @@ lane_end_period (VfLane *lane)
 static void
 stopped_unseen (VfLane *lane)
 {
+  gboolean known = lane->saved != NULL;
+
   lane_note_saved (lane);
+  lane->saved_guess = !known && lane->saved != NULL;
   lane_thawed_by_itself (lane, VF_LOST_DOMAIN_STOPPED);
-  lane->restored = lane->saved != NULL;
 }
 
 void
@@ -400,6 +402,8 @@ vf_lane_info_changed (VfLane *lane, const VfDomainInfo *old)
   vf_ledger_keep_targets (lane->ledger, (const char *const *) targets);
   if (old->run != -1 && old->run != info->run)
     stopped_unseen (lane); /* after an event for it, nothing is left to do */
+  if (old->run != info->run && info->active && lane->saved != NULL)
+    lane->restored = TRUE; /* an event for a start from its disks would have forgotten that */
   lane_check_restored (lane);
   if ((!old->agent_connected && info->agent_connected) || (!old->running && info->running))
     lane_retry_now (lane);
@@ -421,12 +425,16 @@ vf_lane_event (VfLane *lane, VfEvent event)
       break;
     case VF_EVENT_STOPPED:
       lane->restored = FALSE;
+      if (lane->saved_guess)
+        lane_forget_saved (lane); /* it was not saved, after all */
       lane_thawed_by_itself (lane, VF_LOST_DOMAIN_STOPPED);
       break;
     case VF_EVENT_BOOTED:
       lane_forget_saved (lane);
       break;
     case VF_EVENT_MIGRATED:
+      lane_note_saved (lane); /* it may come back */
+      lane->restored = FALSE;
       lane_thawed_by_itself (lane, VF_LOST_MIGRATED);
       break;
     case VF_EVENT_RESTORED:

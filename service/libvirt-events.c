@@ -59,6 +59,7 @@ lifecycle_event (int event, int detail)
         {
         case VIR_DOMAIN_EVENT_STARTED_BOOTED:
           return &booted;
+        case VIR_DOMAIN_EVENT_STARTED_MIGRATED:
         case VIR_DOMAIN_EVENT_STARTED_RESTORED:
         case VIR_DOMAIN_EVENT_STARTED_FROM_SNAPSHOT:
           return &restored;
