@@ -459,6 +459,7 @@ on_retry (gpointer data)
 void
 lane_retry_now (VfLane *lane)
 {
+  g_clear_pointer (&lane->pause, vf_alarm_cancel);
   g_clear_pointer (&lane->retry, vf_alarm_cancel);
 }
 
@@ -584,9 +585,11 @@ on_pause_over (gpointer data)
 static void
 pause_verification (VfLane *lane)
 {
+  gint64 interval = vf_config_get_verify_interval (lane->world->config);
+
   if (lane->pause == NULL)
     lane->pause
-        = vf_clock_set (lane->world->clock, vf_clock_now () + RETRY_FIRST, on_pause_over, lane);
+        = vf_clock_set (lane->world->clock, vf_clock_now () + interval, on_pause_over, lane);
 }
 
 static void
@@ -603,13 +606,13 @@ on_verified (VfCall *call, gpointer data)
       g_warning ("Domain “%s” was thawed by something other than this service", domain->info->name);
       lane_thawed_by_itself (lane, VF_LOST_THAWED_OUTSIDE);
     }
-  else if (g_error_matches (answer->error, VF_ERROR, VF_ERROR_DISCONNECTED)
-           || g_error_matches (answer->error, VF_ERROR, VF_ERROR_NOT_RUNNING))
+  else if (!answer->answered)
     {
-      /* libvirt knows more than has been heard of yet: give it the time to tell. */
+      /* Only a refusal is a sign of a frozen agent: no answer says nothing. Asked again later. */
       answer->error = lane_name_error (lane, answer->error);
       fail_settle_waiters (lane, answer->error, NULL);
-      pause_verification (lane);
+      if (lane->settles->len > 0)
+        pause_verification (lane);
     }
   else if (vf_ledger_has_holds (lane->ledger))
     finish_settles (lane, verified_settles, NULL, FALSE, 0);
