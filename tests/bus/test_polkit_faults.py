@@ -95,11 +95,11 @@ def test_polkit_has_10_s_for_a_check(polkit, root, connect, domain):
         # Meanwhile the service is there for all else.
         assert owner.domain() == domain
         owner.thaw(held)
-        assert time.monotonic() - begin < 1
+        assert time.monotonic() - begin < 5
         for call in calls:
             with fails("AccessDenied"):
-                call.result(timeout=12)
-        assert 9.5 < time.monotonic() - begin < 11.5
+                call.result(timeout=15)
+        assert 9.5 < time.monotonic() - begin < 14
     finally:
         polkit.resume()
     assert_untouched(root, domain)

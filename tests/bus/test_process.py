@@ -55,7 +55,7 @@ def test_ready_means_that_the_domains_are_there(bus, start, connect):
 def test_it_starts_without_libvirt(start, connect, uri):
     begin = time.monotonic()
     start(uri=uri)
-    assert time.monotonic() - begin < 3
+    assert time.monotonic() - begin < 5
     client = connect()
     assert client.get(ROOT, "Connected") is False
     assert client.get(ROOT, "ConnectionUri") == uri
@@ -111,7 +111,7 @@ def test_sigterm_releases_everything(bus, service, root, connect, domain):
 def test_it_ends_at_once_when_idle(service, number):
     begin = time.monotonic()
     assert service.stop(number) == 0
-    assert time.monotonic() - begin < 1
+    assert time.monotonic() - begin < 5
 
 
 def test_sigterm_answers_what_is_under_way(service, polkit, root, connect, domain):

@@ -43,7 +43,8 @@ class FaultyService(Service):
         self.set_config(CONFIG)
         self.state_dir = state_dir
         Process.__init__(
-            self, [faulty_daemon(), "--config", self.config, "--state-dir", state_dir, "--uri", uri],
+            self,
+            [faulty_daemon(), "--config", self.config, "--state-dir", state_dir, "--uri", uri],
             box.SERVICE_USER, {"HOME": "/nonexistent", "VIRTFREEZE_FAULT": place,
                                **sanitizer_options(), **bus.environment()},
             bus.new_file("virtfreezed.log"))

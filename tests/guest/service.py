@@ -17,6 +17,10 @@ from harness.guest import SMALL, Guest, wait_until
 CONFIG = "AgentTimeout=2s\nFreezeTimeout=5s\nVerifyInterval=500ms\n"
 
 
+# Of the shared guest, what a freeze of everything freezes: the writers on it.
+FREEZABLE = ("a", "b", "span")
+
+
 # Proofs
 
 def writers(guest: Guest) -> tuple[str, ...]:
