@@ -11,6 +11,7 @@ gi.require_version("Gio", "2.0")
 from harness import box
 from harness.box import MEMBER
 from harness.bus import Bus, Polkit, Service
+from harness.client import GONE, S, fails
 from harness.guest import SMALL, Guest, wait_until
 
 # Short, so that what comes by the clock comes soon.
@@ -19,6 +20,9 @@ CONFIG = "AgentTimeout=2s\nFreezeTimeout=5s\nVerifyInterval=500ms\n"
 
 # Of the shared guest, what a freeze of everything freezes: the writers on it.
 FREEZABLE = ("a", "b", "span")
+
+# A hook that tells what the agent was asked to do.
+LOG_HOOK = "#!/bin/sh\necho $1 >>/run/hook.log\n"
 
 
 # Proofs
@@ -71,6 +75,30 @@ def seconds_until_writes(guest: Guest, since: float, name: str = "a") -> float:
     count = guest.writer_count(name)
     wait_until(lambda: guest.writer_count(name) > count, 10, f"writer {name}")
     return time.monotonic() - since
+
+
+def assert_lost(client, freeze, why):
+    """Its owner learns of it once more, and then the object goes."""
+    assert client.wait_signal("Lost", freeze).body == (why,)
+    assert client.get(freeze, "State") == "lost"
+    with fails("ConsistencyLost"):
+        client.renew(freeze, S)
+    with fails("ConsistencyLost"):
+        client.thaw(freeze)
+    assert client.wait_signal("Released", freeze).body == ("lost",)
+    with fails(*GONE):
+        client.thaw(freeze)
+
+
+def assert_works(guest: Guest, client, domain):
+    """All is as at first: a freeze freezes, and its thaw thaws."""
+    client.wait_property(domain, "AgentConnected", True)
+    client.wait_property(domain, "FreezeState", "thawed")
+    assert client.freezes(domain) == []
+    freeze = client.freeze(domain)
+    Standstill(guest)
+    client.thaw(freeze)
+    assert_thawed(guest)
 
 
 # Fixtures

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from harness.client import S, fails
+from harness.client import fails
 from harness.guest import wait_until
 from service import Standstill, assert_thawed, seconds_until_writes, wait_thawed
 
@@ -63,11 +63,12 @@ def test_hung_during_the_freeze_and_its_undo(libvirtd, guest, root, domain, hook
 
 
 def test_hung_while_frozen(guest, root, domain):
-    freeze = root.freeze(domain)
+    other, freeze = root.freeze(domain), root.freeze(domain)
     still = Standstill(guest, agent=False)
     guest.stop_agent()
-    # Verification learns nothing, so the freeze is held.
-    time.sleep(1)
+    # Where others hold it, a Thaw verifies that it is frozen; no answer says nothing.
+    with fails("AgentUnavailable"):
+        root.thaw(other)
     assert root.get(freeze, "State") == "held"
     with fails("AgentUnavailable"):
         root.thaw(freeze)
@@ -78,6 +79,8 @@ def test_hung_while_frozen(guest, root, domain):
     guest.cont_agent()
     again.result()
     assert released(root, freeze) == ["thawed"]
+    root.wait_gone(other)
+    assert released(root, other) == ["thawed"]
     assert_thawed(guest)
 
 
@@ -181,7 +184,7 @@ def test_an_owed_thaw_is_done_at_once_when_the_agent_comes_back(guest, root, dom
     freeze = root.freeze(domain)
     still = Standstill(guest, agent=False)
     guest.kill_agent()
-    # Each Thaw joins the first, and learns of one more attempt. They come further and further apart.
+    # Each Thaw joins the first, and learns of one more attempt; they get further and further apart.
     for _ in range(5):
         with fails("AgentUnavailable"):
             root.thaw(freeze)

@@ -6,35 +6,9 @@ import signal
 
 import pytest
 
-from harness.client import GONE, MS, S, fails
-from harness.guest import VirshError
-from service import MEMBER, Standstill, assert_thawed, wait_thawed
-
-LOG_HOOK = "#!/bin/sh\necho $1 >>/run/hook.log\n"
-
-
-def assert_lost(client, freeze, why):
-    """Its owner learns of it once more, and then the object goes."""
-    assert client.wait_signal("Lost", freeze).body == (why,)
-    assert client.get(freeze, "State") == "lost"
-    with fails("ConsistencyLost"):
-        client.renew(freeze, S)
-    with fails("ConsistencyLost"):
-        client.thaw(freeze)
-    assert client.wait_signal("Released", freeze).body == ("lost",)
-    with fails(*GONE):
-        client.thaw(freeze)
-
-
-def assert_works(guest, client, domain):
-    client.wait_property(domain, "AgentConnected", True)
-    client.wait_property(domain, "FreezeState", "thawed")
-    assert client.freezes(domain) == []
-    freeze = client.freeze(domain)
-    Standstill(guest)
-    client.thaw(freeze)
-    assert_thawed(guest)
-
+from harness.client import MS, S, fails
+from harness.guest import VirshError, wait_until
+from service import LOG_HOOK, Standstill, assert_lost, assert_thawed, assert_works, wait_thawed
 
 # The guest begins anew
 
@@ -163,6 +137,41 @@ def test_deadline_while_paused(guest, root, domain):
     assert_works(guest, root, domain)
 
 
+# While it freezes
+
+@pytest.fixture
+def freezing(guest, root, domain, hook):
+    """A call whose guest is about to freeze: its hook runs."""
+    hook(f"{LOG_HOOK}[ $1 = thaw ] || sleep 1\n")
+    call = root.begin_freeze(domain)
+    root.wait_property(domain, "FreezeState", "freezing")
+    wait_until(lambda: guest.sh("cat /run/hook.log")[1] == "freeze\n", 5, "hook")
+    return call
+
+
+def test_paused_while_it_freezes(guest, root, domain, freezing):
+    """It goes on freezing when it is resumed, for a caller who has had his error."""
+    guest.suspend()
+    with fails("AgentUnavailable", "NotRunning"):
+        freezing.result()
+    assert root.get(domain, "FreezeState") == "in-doubt"
+    guest.resume()
+    wait_until(lambda: "thaw" in guest.check("cat /run/hook.log"), 10, "thaw")
+    root.wait_property(domain, "FreezeState", "thawed")
+    assert_thawed(guest)
+    assert_works(guest, root, domain)
+
+
+def test_reset_while_it_freezes(guest, root, domain, freezing):
+    guest.reset(wait=False)
+    with fails("AgentUnavailable", "NotRunning"):
+        freezing.result()
+    guest.wait_ready()
+    root.wait_property(domain, "FreezeState", "thawed")
+    assert_thawed(guest)
+    assert_works(guest, root, domain)
+
+
 # Thawed by others
 
 def test_agent_restarted_while_frozen(guest, root, domain):
@@ -242,7 +251,7 @@ def test_thaw_all_waits_for_a_freeze_under_way(guest, root, connect, domain, hoo
 
 
 def test_thaw_by_another(guest, root, connect, domain):
-    caller = connect(MEMBER).watch()
+    caller = connect().watch()
     freeze = caller.freeze(domain)
     Standstill(guest)
     root.thaw(freeze)

@@ -3,7 +3,7 @@
 
 import pytest
 
-from harness.client import GONE, MS, ROOT, fails
+from harness.client import GONE, fails
 from harness.guest import BLANK, VirshError, wait_until
 from service import Standstill, assert_thawed
 
@@ -13,6 +13,19 @@ SEQUENCES = {
     "nested": (["vdx"], ["vdy"], 1),
     "overlapping": (["vdx", "vdy"], ["vdx"], 0),
 }
+
+
+def test_a_thaw_for_a_moment_is_seen(guest):
+    """The proof that other tests rely on."""
+    guest.virsh("domfsfreeze")
+    still = Standstill(guest)
+    still.check()
+    guest.virsh("domfsthaw")
+    guest.virsh("domfsfreeze")
+    with pytest.raises(AssertionError):
+        still.check()
+    guest.virsh("domfsthaw")
+    assert_thawed(guest)
 
 
 @pytest.mark.parametrize("first, second, thawed_first", SEQUENCES.values(), ids=SEQUENCES)

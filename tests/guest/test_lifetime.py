@@ -9,7 +9,7 @@ import time
 import pytest
 
 from harness.client import MS, S, fails
-from service import MEMBER, Standstill, assert_thawed, seconds_until_writes, wait_thawed
+from service import Standstill, assert_thawed, seconds_until_writes, wait_thawed
 
 SLOW_FREEZE = "#!/bin/sh\necho $1 >>/run/hook.log\n[ $1 = thaw ] || sleep 1\n"
 SLOW_THAW = "#!/bin/sh\n[ $1 = freeze ] || sleep 1\n"
@@ -87,7 +87,7 @@ def test_a_lease_outlives_its_caller(guest, root, connect, domain):
     caller.kill()
     root.wait_property(lease, "Owner", "")
     still.check()
-    connect(MEMBER).thaw(lease)
+    connect().thaw(lease)
     assert_thawed(guest)
 
 
@@ -101,7 +101,7 @@ def test_a_lease_ends_with_its_deadline(guest, root, connect, domain):
     root.wait_property(domain, "FreezeState", "thawed")
     assert_thawed(guest)
     with fails("ConsistencyLost"):
-        connect(MEMBER).thaw(lease)
+        connect().thaw(lease)
 
 
 def test_the_deadline_thaws_the_guest_in_time(guest, root, domain, say):

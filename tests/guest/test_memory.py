@@ -6,8 +6,7 @@ import subprocess
 import pytest
 
 from harness.guest import SMALL, Guest, Libvirtd
-from service import Standstill, assert_thawed, wait_thawed
-from test_events import LOG_HOOK, assert_lost, assert_works
+from service import LOG_HOOK, Standstill, assert_lost, assert_thawed, assert_works, wait_thawed
 
 
 def managed_save(guest):

@@ -422,7 +422,7 @@ on_turn (gpointer data)
   if (guest->held)
     return G_SOURCE_REMOVE;
   guest->hung |= guest->hangs_at[pending->call->kind];
-  if (guest->hung && guest->active && guest->run == pending->call->run)
+  if (!pending->carried_out && guest->hung && guest->active && guest->run == pending->call->run)
     {
       gint64 timeout = pending->call->agent_timeout;
 
@@ -431,8 +431,11 @@ on_turn (gpointer data)
             = vf_clock_set (pending->fake->clock, vf_clock_now () + timeout, on_hung, pending);
       return G_SOURCE_REMOVE;
     }
-  fault = g_queue_pop_head (&guest->faults[pending->call->kind]);
-  do_call (guest, pending->call, fault);
+  if (!pending->carried_out)
+    {
+      fault = g_queue_pop_head (&guest->faults[pending->call->kind]);
+      do_call (guest, pending->call, fault);
+    }
   finish (pending);
   return G_SOURCE_REMOVE;
 }
