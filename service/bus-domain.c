@@ -166,7 +166,8 @@ run_freeze (BusCall *call)
   g_autoptr (GError) error = NULL;
   VfRequest *request;
 
-  if (call->unknown != NULL)
+  /* Without libvirt not every disk may be known; then that is the answer. */
+  if (call->unknown != NULL && vf_registry_is_connected (call->bus->registry))
     {
       g_autofree char *name = vf_text_escape (call->domain->info->name);
       g_autofree char *disk = vf_text_shorten (call->unknown);
