@@ -507,7 +507,8 @@ fake_hypervisor_carry_out (VfHypervisor *hypervisor, FakeGuest *guest)
   Pending *pending = find_pending ((Fake *) hypervisor, guest);
 
   g_assert_nonnull (pending);
-  do_call (guest, pending->call, NULL);
+  if (!pending->carried_out)
+    do_call (guest, pending->call, NULL);
   pending->carried_out = TRUE;
 }
 

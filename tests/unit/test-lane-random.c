@@ -40,6 +40,7 @@ typedef struct {
   gint64 deadline;
   guint64 thaw;  /* the freeze that its owner thaws; 0: something else */
   gboolean held; /* it did when that was asked */
+  char *uuid;    /* of its domain */
 } Asker;
 
 /* --- chance ----------------------------------------------------------------------------------- */
@@ -78,6 +79,15 @@ any_freeze (Run *run)
 }
 
 /* --- those who ask ---------------------------------------------------------------------------- */
+
+static void
+asker_free (gpointer data)
+{
+  Asker *asker = data;
+
+  g_free (asker->uuid);
+  g_free (asker);
+}
 
 static Asker *
 asker_new (Run *run, gint64 deadline)
@@ -192,6 +202,7 @@ step_thaw (Run *run)
   asker = asker_new (run, deadline);
   asker->thaw = by_owner ? freeze->number : 0;
   asker->held = freeze->state == VF_FREEZE_HELD;
+  asker->uuid = g_strdup (freeze->domain->info->uuid);
   vf_lane_thaw (freeze->domain->lane, freeze, by_owner, deadline, on_thaw_done, asker);
 }
 
@@ -318,12 +329,6 @@ step_connection (Run *run)
 }
 
 static void
-free_key (gpointer key, gpointer value G_GNUC_UNUSED, gpointer data G_GNUC_UNUSED)
-{
-  g_free (key);
-}
-
-static void
 step_crash (Run *run)
 {
   static const char *const buses[] = { "bus", "bus", "another" };
@@ -331,8 +336,7 @@ step_crash (Run *run)
   service_note (run->service, "crash");
   service_crash (run->service);
   /* Nobody answers them any more. */
-  g_hash_table_foreach (run->askers, free_key, NULL);
-  g_hash_table_steal_all (run->askers);
+  g_hash_table_remove_all (run->askers);
   service_check (run->service);
   service_start (run->service, buses[below (3)], TRUE);
   if (chance (80))
@@ -386,11 +390,21 @@ static void
 note_broken (Run *run, FakeGuest *guest)
 {
   VfDomain *domain = service_domain (run->service, guest);
+  GHashTableIter iter;
+  gpointer key;
 
   for (guint i = 0; domain != NULL && i < domain->freezes->len; i++)
     {
       const VfFreeze *freeze = g_ptr_array_index (domain->freezes, i);
       g_hash_table_add (run->broken, GUINT_TO_POINTER ((guint) freeze->number));
+    }
+  /* Those, too, whose object has gone while somebody waits for their thaw. */
+  g_hash_table_iter_init (&iter, run->askers);
+  while (g_hash_table_iter_next (&iter, &key, NULL))
+    {
+      const Asker *asker = key;
+      if (asker->thaw != 0 && g_str_equal (asker->uuid, guest->uuid))
+        g_hash_table_add (run->broken, GUINT_TO_POINTER ((guint) asker->thaw));
     }
 }
 
@@ -581,7 +595,7 @@ run_sequence (const Case *test)
   run.host->data = &run;
   run.host->thawing = on_thawing;
   run.host->called = on_called;
-  run.askers = g_hash_table_new_full (NULL, NULL, g_free, NULL);
+  run.askers = g_hash_table_new_full (NULL, NULL, asker_free, NULL);
   run.broken = g_hash_table_new (NULL, NULL);
   for (guint i = 0; i < N_OWNERS; i++)
     run.owners[i] = g_strdup_printf (":1.%u", ++run.last_owner);
