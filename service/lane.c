@@ -222,8 +222,8 @@ guest_state (VfLane *lane)
   if (vf_ledger_in_period (lane->ledger))
     return lane->attempts > 0 || !vf_ledger_has_holds (lane->ledger) ? VF_GUEST_THAWING
                                                                      : VF_GUEST_FROZEN;
-  if (lane->step == STEP_THAW)
-    return VF_GUEST_THAWING;
+  if (lane->step == STEP_THAW && lane->call_epoch == lane->epoch)
+    return VF_GUEST_THAWING; /* otherwise it is for what is no more */
   return lane->step == STEP_FREEZE ? VF_GUEST_FREEZING : VF_GUEST_THAWED;
 }
 

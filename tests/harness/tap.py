@@ -51,6 +51,7 @@ class Tap:
             self._complain(report)
         elif report.skipped and self._result is None:
             reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
+            reason = reason.removeprefix("Skipped: ")
             self._result = ("not ok", f" skipped: {reason}") if CI else ("ok", f" # SKIP {reason}")
         if report.when == "teardown":
             word, details = self._result or ("ok", "")
