@@ -6,8 +6,10 @@
 #include <glib-unix.h>
 #include <libvirt-glib/libvirt-glib.h>
 #include <locale.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <systemd/sd-daemon.h>
+#include <unistd.h>
 
 typedef struct {
   gboolean session;
@@ -256,5 +258,8 @@ main (int argc, char **argv)
   status = serve (&service, config, uri, &error);
   if (error != NULL)
     fail (error);
-  return status;
+  /* Workers may be inside libvirt, connecting or waiting for a hung agent: the process neither waits
+   * for them nor takes libvirt down under them, as the handlers of exit() would. */
+  fflush (NULL);
+  _exit (status);
 }
