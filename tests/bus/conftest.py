@@ -2,7 +2,6 @@
 """Fixtures of the `bus` suite: the real service on a bus of its own, with the real polkitd and
 libvirt's test driver. Bus and polkitd live for a file, the service for a test."""
 
-import os
 import sys
 from pathlib import Path
 

@@ -82,7 +82,7 @@ def test_requests_on_their_way_count(two, connect):
 
 
 @pytest.mark.config("MaxFreezesPerUser=3")
-def test_what_has_failed_or_left_counts_no_longer(two, connect, bus):
+def test_what_has_failed_or_left_counts_no_longer(two, connect):
     member = connect(MEMBER).watch()
     for _ in range(5):
         with fails("UnknownDisk"):
@@ -99,7 +99,7 @@ def test_what_has_failed_or_left_counts_no_longer(two, connect, bus):
 
 
 @pytest.mark.config("MaxPending=3")
-def test_max_pending(two, polkit, connect, bus):
+def test_max_pending(two, polkit, connect):
     """Unanswered requests of a uid, on all its connections."""
     member, second, other = connect(MEMBER), connect(MEMBER), connect(OTHER)
     held = member.freeze(A.path)

@@ -175,8 +175,8 @@ def test_one_counter_for_all_domains(serve):
     assert len(set(numbers)) == len(numbers)
 
 
-def test_the_domains_are_there_with_the_name(serve):
-    """Ready means: whoever calls now finds them."""
-    domains = [Domain(f"guest{number}") for number in range(50)]
-    root = serve(*domains)
+def test_connected_means_that_the_domains_are_there(serve):
+    """The name may come before, after 2 s, on a busy machine."""
+    root = serve(*[Domain(f"guest{number}") for number in range(50)])
+    root.wait_property(ROOT, "Connected", True)
     assert len(root.objects()) == 50

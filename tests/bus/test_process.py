@@ -11,7 +11,6 @@ import pytest
 from harness.box import MEMBER, NOBODY
 from harness.bus import NAME, Bus, Polkit, Service, daemon
 from harness.client import ROOT, S, fails
-from harness.node import Domain, Node
 
 
 def run(*options, **settings) -> subprocess.CompletedProcess:
@@ -43,12 +42,6 @@ def test_unknown_options(options):
 
 
 # Starting
-
-def test_ready_means_that_the_domains_are_there(bus, start, connect):
-    domains = [Domain(f"guest{number}") for number in range(20)]
-    start(uri=Node(bus.new_file("node.xml"), *domains).uri)
-    assert set(connect().objects()) == {domain.path for domain in domains}
-
 
 @pytest.mark.parametrize("uri", [
     "qemu+unix:///system?socket=/nonexistent", "test:///nonexistent.xml", "nonsense://"])

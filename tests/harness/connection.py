@@ -180,14 +180,14 @@ class Connection:
         self.history.append(message)
 
     def wait(self, wanted, timeout: float = TIMEOUT, what: str = "message") -> Gio.DBusMessage:
-        """The first message for which `wanted` is true; others stay for later."""
+        """The first message for which `wanted` is true; others stay for later. `wanted` makes no
+        calls on this connection."""
         deadline = time.monotonic() + timeout
         seen = 0
         while True:
-            for message in self.received[seen:]:
-                if wanted(message):
-                    self.received.remove(message)
-                    return message
+            for index in range(seen, len(self.received)):
+                if wanted(self.received[index]):
+                    return self.received.pop(index)
             seen = len(self.received)
             self._receive(deadline, what)
 
