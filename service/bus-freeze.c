@@ -90,12 +90,9 @@ describe_renew (BusCall *call, GPtrArray *details)
 static void
 run_renew (BusCall *call)
 {
-  g_autoptr (GError) error = NULL;
-
-  if (vf_lane_renew (call->domain->lane, call->freeze, call->hold, &error))
-    bus_call_return (call, NULL);
-  else
-    bus_call_fail (call, error);
+  call->in_core = TRUE;
+  vf_lane_renew (call->domain->lane, call->freeze, call->hold, bus_call_deadline (call),
+                 bus_call_answer, call);
 }
 
 static void

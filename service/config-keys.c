@@ -220,11 +220,9 @@ parse_boolean (const VfConfigKey *key G_GNUC_UNUSED, const char *text, gpointer 
 static char *
 parse_engine (const VfConfigKey *key G_GNUC_UNUSED, const char *text, gpointer out)
 {
-  if (strcmp (text, "exec") == 0)
-    return g_strdup ("is not available in this version (use agent)");
-  if (strcmp (text, "agent") != 0)
-    return g_strdup ("is not an engine (use agent)");
-  *(VfEngine *) out = VF_ENGINE_AGENT;
+  if (strcmp (text, "agent") != 0 && strcmp (text, "exec") != 0)
+    return g_strdup ("is not an engine (use agent or exec)");
+  *(VfEngine *) out = strcmp (text, "exec") == 0 ? VF_ENGINE_EXEC : VF_ENGINE_AGENT;
   return NULL;
 }
 

@@ -2,6 +2,7 @@
 #include "guest-calls.h"
 
 #include "error.h"
+#include "exec.h"
 
 #include <libvirt/libvirt-qemu.h>
 #include <libvirt/virterror.h>
@@ -38,8 +39,8 @@ fail (VfCall *call, VfError code, const char *prefix, const char *text)
  * AGENT_COMMAND_FAILED. Whatever is not known to have failed before the guest heard of it counts
  * as sent.
  */
-static void
-classify (VfCall *call, virConnectPtr connection, gint64 took)
+void
+vf_guest_call_classify (VfCall *call, virConnectPtr connection, gint64 took)
 {
   /* Copied: every call to libvirt forgets it. */
   const virError *error = virGetLastError ();
@@ -153,6 +154,9 @@ make_call (virDomainPtr domain, VfCall *call)
     case VF_CALL_THAW:
       count = virDomainFSThaw (domain, mountpoints, n, 0);
       break;
+    default: /* of engine exec */
+      vf_exec_call (domain, call);
+      return TRUE;
     }
   call->count = MAX (count, 0);
   return count >= 0;
@@ -181,7 +185,7 @@ vf_guest_call (virConnectPtr connection, VfCall *call, const VfResponseTimes *ti
 
   if (domain == NULL)
     {
-      classify (call, connection, 0);
+      vf_guest_call_classify (call, connection, 0);
       call->sent = call->answered = FALSE;
       return;
     }
@@ -192,5 +196,5 @@ vf_guest_call (virConnectPtr connection, VfCall *call, const VfResponseTimes *ti
     }
   set_response_time (domain, call, times);
   if (!make_call (domain, call))
-    classify (call, connection, g_get_monotonic_time () - start);
+    vf_guest_call_classify (call, connection, g_get_monotonic_time () - start);
 }

@@ -18,6 +18,12 @@ typedef struct {
 /* Blocks. Fills the answer of call. */
 void vf_guest_call (virConnectPtr connection, VfCall *call, const VfResponseTimes *times);
 
+/*
+ * The error of the last call to libvirt, which took so long (µs), as the error of call: what it
+ * says about the guest.
+ */
+void vf_guest_call_classify (VfCall *call, virConnectPtr connection, gint64 took);
+
 /* The answer of a call that could not be made, since there was no connection. */
 void vf_guest_call_unconnected (VfCall *call);
 

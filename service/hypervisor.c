@@ -77,9 +77,39 @@ vf_call_new (VfCallKind kind, const char *uuid, int run)
   return call;
 }
 
+VfGuard *
+vf_guard_new (VfFilesystem *fs, gint64 until)
+{
+  VfGuard *guard = g_new0 (VfGuard, 1);
+
+  guard->fs = vf_filesystem_ref (fs);
+  guard->until = until;
+  return guard;
+}
+
+void
+vf_guard_free (VfGuard *guard)
+{
+  vf_filesystem_unref (guard->fs);
+  g_free (guard);
+}
+
+void
+vf_call_set_filesystems (VfCall *call, GPtrArray *filesystems, GPtrArray *guards, GPtrArray *known)
+{
+  call->filesystems = filesystems;
+  call->guards = guards != NULL ? guards : g_ptr_array_new ();
+  call->known = g_ptr_array_ref (known != NULL ? known : filesystems);
+  call->results = g_new0 (VfResult, filesystems->len);
+}
+
 void
 vf_call_free (VfCall *call)
 {
+  g_clear_pointer (&call->filesystems, g_ptr_array_unref);
+  g_clear_pointer (&call->guards, g_ptr_array_unref);
+  g_clear_pointer (&call->known, g_ptr_array_unref);
+  g_free (call->results);
   g_free (call->uuid);
   g_strfreev (call->mountpoints);
   g_clear_error (&call->error);

@@ -55,7 +55,39 @@ typedef enum {
   VF_CALL_PROBE,  /* virDomainGetTime: does an agent that refuses the map refuse all? */
   VF_CALL_FREEZE, /* virDomainFSFreeze */
   VF_CALL_THAW,   /* virDomainFSThaw */
+  /* fsfreeze(8), run in the guest for each of some filesystems: */
+  VF_CALL_EXEC_FREEZE, /* sets guards, then freezes */
+  VF_CALL_EXEC_THAW,   /* thaws, then ends guards */
+  VF_CALL_EXEC_VERIFY, /* done: it was thawed, and is again; frozen: it is, as it should be */
 } VfCallKind;
+
+#define VF_CALL_KINDS (VF_CALL_EXEC_VERIFY + 1)
+
+/* What became of one filesystem. */
+typedef enum {
+  VF_RESULT_NONE,       /* nothing was done to it */
+  VF_RESULT_DONE,       /* frozen, or thawed */
+  VF_RESULT_FROZEN,     /* it was frozen already */
+  VF_RESULT_NOT_FROZEN, /* it was thawed already */
+  VF_RESULT_REFUSED,    /* its type does not freeze, or fsfreeze failed on it */
+  VF_RESULT_UNKNOWN,    /* no answer */
+} VfResult;
+
+/*
+ * A dead man's switch: a process in the guest that thaws one filesystem if the host does not come
+ * back. It fires VF_GUARD_SLACK after until.
+ */
+typedef struct {
+  VfFilesystem *fs;
+  gint64 until;      /* boot time, µs: the deadline that it stands for */
+  gint64 pid;        /* in the guest, as far as is known; else 0 */
+  gboolean replaces; /* an older one for the same may run, and is to end */
+} VfGuard;
+
+#define VF_GUARD_SLACK (4 * G_USEC_PER_SEC)
+
+VfGuard *vf_guard_new (VfFilesystem *fs, gint64 until);
+void vf_guard_free (VfGuard *guard);
 
 typedef struct _VfCall VfCall;
 
@@ -66,8 +98,13 @@ typedef struct _VfCall VfCall;
 struct _VfCall {
   VfCallKind kind;
   char *uuid;
-  int run;              /* the run of the guest that is meant; another one fails, unsent */
-  char **mountpoints;   /* NULL: all */
+  int run;            /* the run of the guest that is meant; another one fails, unsent */
+  char **mountpoints; /* NULL: all */
+  /* Of EXEC_…; all may be empty. */
+  GPtrArray *filesystems; /* VfFilesystem*, in the order in which they are to be frozen */
+  GPtrArray *guards;      /* VfGuard* */
+  GPtrArray *known;       /* VfFilesystem*: all of the guest, to tell which paths lead elsewhere */
+  gboolean in_doubt;    /* of EXEC_THAW: an fsfreeze may still be under way, and is to end first */
   gint64 agent_timeout; /* µs; 0: libvirt's own */
   /* Asked when its turn has come; may be NULL. FALSE: it fails, unsent. */
   gboolean (*wanted) (gpointer data);
@@ -81,9 +118,15 @@ struct _VfCall {
   gboolean unsupported; /* on error: libvirt cannot do that to a part of the guest */
   GPtrArray *map;       /* of MAP: owned; NULL where the guest told more than we take */
   guint count;          /* of FREEZE and THAW: filesystems */
+  /* Of EXEC_…, also on error: */
+  VfResult *results;    /* one for each of filesystems */
+  gboolean guards_left; /* of EXEC_THAW: done, but the guards could not be ended */
 };
 
 VfCall *vf_call_new (VfCallKind kind, const char *uuid, int run);
+/* Of EXEC_…: takes the first two; guards and known may be NULL. */
+void vf_call_set_filesystems (VfCall *call, GPtrArray *filesystems, GPtrArray *guards,
+                              GPtrArray *known);
 void vf_call_free (VfCall *call);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (VfCall, vf_call_free)
 

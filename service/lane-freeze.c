@@ -134,7 +134,7 @@ refuse (VfLane *lane, VfRequest *request)
 static gboolean
 map_stands (VfLane *lane)
 {
-  return vf_ledger_in_period (lane->ledger) && !lane_abilities (lane).grow;
+  return vf_ledger_in_period (lane->ledger) && !lane_abilities (lane, lane->engine).grow;
 }
 
 void
@@ -153,6 +153,7 @@ vf_lane_request (VfLane *lane, VfRequest *request)
       return;
     }
   request->alarm = vf_clock_set (lane->world->clock, request->deadline, on_timeout, request);
+  g_clear_pointer (&lane->guard_pause, vf_alarm_cancel); /* what is in the way is tried again */
   g_queue_push_tail (&lane->requests, request);
   lane_step (lane);
 }
@@ -293,7 +294,7 @@ on_mapped (VfCall *call, gpointer data)
     ;
   else if (answer->error == NULL)
     use_map (lane, answer->map);
-  else if (!answer->answered || vf_ledger_in_period (lane->ledger))
+  else if (!answer->answered)
     finish (lane, lane->current, lane_name_error (lane, g_steal_pointer (&answer->error)));
   else
     lane_call (lane, STEP_PROBE, VF_CALL_PROBE, NULL, on_probed, VF_SLOT_COMMON);
@@ -310,21 +311,26 @@ on_probed (VfCall *call, gpointer data)
 
   if (look_again (lane) == NULL)
     ;
+  else if (answer->error == NULL && vf_ledger_in_period (lane->ledger))
+    finish (lane, lane->current,
+            lane_error (lane, VF_ERROR_AGENT_FAILED,
+                        "its guest agent does not tell its filesystems now; nothing can be added "
+                        "to what is frozen"));
   else if (answer->error == NULL)
     use_map (lane, NULL);
   else if (answer->answered)
     finish (lane, lane->current,
             lane_error (lane, VF_ERROR_FROZEN_ELSEWHERE,
-                        "it is frozen already, and not by this service; whoever froze it must thaw "
-                        "it (“virsh domfsthaw”)"));
+                        "its guest agent is frozen already, and not by this service; whoever froze "
+                        "it must thaw it (“virsh domfsthaw”)"));
   else
     finish (lane, lane->current, lane_name_error (lane, g_steal_pointer (&answer->error)));
   lane_step (lane);
 }
 
 /* MaxHold bounds the time that the guest is frozen by any chain of freezes. */
-static GError *
-check_max_hold (VfLane *lane, gint64 hold)
+GError *
+lane_check_max_hold (VfLane *lane, gint64 hold)
 {
   gint64 max = lane->domain->config->max_hold, left;
 
@@ -342,7 +348,7 @@ check_max_hold (VfLane *lane, gint64 hold)
 
 /* Takes plan. NULL: the journal gives no number. */
 static VfFreeze *
-make_freeze (VfLane *lane, VfRequest *request, VfPlan *plan)
+make_freeze (VfLane *lane, VfRequest *request, VfPlan *plan, VfEngine engine)
 {
   VfWorld *world = lane->world;
   guint64 number
@@ -359,7 +365,7 @@ make_freeze (VfLane *lane, VfRequest *request, VfPlan *plan)
   freeze->reason = g_strdup (request->reason);
   freeze->lease = request->lease;
   freeze->scope = request->scope;
-  freeze->engine = vf_domain_engine (lane->domain);
+  freeze->engine = engine;
   return freeze;
 }
 
@@ -373,8 +379,8 @@ lane_publish (VfLane *lane, VfFreeze *freeze)
   lane->world->observer->freeze_added (freeze, lane->world->observer_data);
 }
 
-static GError *
-journal_error (VfLane *lane, const GError *error)
+GError *
+lane_journal_error (VfLane *lane, const GError *error)
 {
   return lane_error (lane, VF_ERROR_LIMITS_EXCEEDED,
                      "nothing is frozen that cannot be recorded, and the journal cannot be "
@@ -382,9 +388,45 @@ journal_error (VfLane *lane, const GError *error)
                      error != NULL ? error->message : "no number for the freeze");
 }
 
-/* The guest is as planned: the freeze begins, or fails and is undone. */
+/* What a call of engine exec has frozen, or may have (doubtful). */
+static GPtrArray *
+frozen_by (const VfCall *call, gboolean doubtful)
+{
+  GPtrArray *list = vf_map_new ();
+
+  for (guint i = 0; i < call->filesystems->len; i++)
+    if (call->results[i] == VF_RESULT_DONE || (doubtful && call->results[i] == VF_RESULT_UNKNOWN))
+      g_ptr_array_add (list, vf_filesystem_ref (g_ptr_array_index (call->filesystems, i)));
+  return list;
+}
+
+static gboolean
+commit (VfLane *lane, const VfFreeze *freeze, const VfCall *call, GError **error)
+{
+  g_autoptr (GPtrArray) frozen = NULL;
+
+  if (call == NULL || freeze->engine != VF_ENGINE_EXEC)
+    return vf_ledger_commit (lane->ledger, freeze->number, freeze->plan,
+                             call != NULL ? call->count : 0, error);
+  frozen = frozen_by (call, FALSE);
+  return vf_ledger_commit_known (lane->ledger, freeze->number, freeze->plan, frozen, error);
+}
+
+/* Nothing came of it. Takes all; error may be NULL: it has been answered. */
 static void
-record (VfLane *lane, guint count)
+drop_freeze (VfLane *lane, VfFreeze *freeze, VfRequest *request, GError *error)
+{
+  lane_forget_record (lane, freeze);
+  vf_freeze_unref (freeze);
+  lane_answer (request, NULL, error);
+  vf_request_free (request);
+  g_clear_error (&error);
+}
+
+/* The guest is as planned: the freeze begins, or fails and is undone. call: that froze it; NULL:
+ * all was frozen already. */
+static void
+record (VfLane *lane, const VfCall *call)
 {
   VfRequest *request = g_steal_pointer (&lane->current);
   VfFreeze *freeze = g_steal_pointer (&lane->forming);
@@ -392,14 +434,21 @@ record (VfLane *lane, guint count)
   GError *error = NULL;
 
   VF_FAULT ("freeze-answered");
-  if (!vf_ledger_commit (lane->ledger, freeze->number, freeze->plan, count, &error))
+  if (!commit (lane, freeze, call, &error))
     {
-      lane_set_undo (lane, freeze->plan->freeze, FALSE, freeze, request,
-                     lane_name_error (lane, error));
+      g_autoptr (GPtrArray) frozen = freeze->engine == VF_ENGINE_EXEC
+                                         ? frozen_by (call, TRUE)
+                                         : g_ptr_array_ref (freeze->plan->freeze);
+
+      error = lane_name_error (lane, error);
+      if (freeze->engine == VF_ENGINE_EXEC && frozen->len == 0)
+        drop_freeze (lane, freeze, request, error);
+      else
+        lane_set_undo (lane, frozen, FALSE, freeze, request, error);
       return;
     }
   if (lane->since == 0)
-    lane_begin_period (lane, now, g_get_real_time ());
+    lane_begin_period (lane, freeze->engine, now, g_get_real_time ());
   vf_ledger_hold_counts (lane->ledger, freeze->number, &freeze->frozen, &freeze->skipped);
   freeze->created = g_get_real_time ();
   vf_freeze_set_deadline (freeze,
@@ -411,7 +460,9 @@ record (VfLane *lane, guint count)
       vf_ledger_release (lane->ledger, freeze->number);
       if (vf_plan_needs_freeze (freeze->plan))
         g_ptr_array_add (lane->ended, vf_freeze_ref (freeze)); /* as “freezing” it is thawed, too */
-      lane_answer (request, NULL, journal_error (lane, cause));
+      g_autoptr (GError) problem = lane_journal_error (lane, cause);
+
+      lane_answer (request, NULL, problem);
       vf_request_free (request);
       vf_freeze_unref (freeze);
       return;
@@ -424,13 +475,95 @@ record (VfLane *lane, guint count)
   vf_request_free (request);
 }
 
+/*
+ * qemu-ga logs every guest-exec: with the log on a frozen filesystem, it could hang before it can
+ * thaw. So what may hold the log is frozen by the agent itself.
+ */
+static gboolean
+needs_agent (VfLane *lane, const VfRequest *request, const VfPlan *plan)
+{
+  if (plan->whole || plan->everything || request->scope == VF_SCOPE_DOMAIN)
+    return TRUE;
+  for (guint i = 0; i < plan->covers->len; i++)
+    {
+      const VfFilesystem *fs = vf_ledger_find (lane->ledger, g_ptr_array_index (plan->covers, i));
+
+      for (guint m = 0; m < fs->mountpoints->len; m++)
+        {
+          const char *path = g_ptr_array_index (fs->mountpoints, m);
+          if (g_str_equal (path, "/") || g_str_equal (path, "/var")
+              || g_str_has_prefix (path, "/var/"))
+            return TRUE;
+        }
+    }
+  return FALSE;
+}
+
+/* One engine a frozen period, chosen by the freeze that starts it. FALSE: error. */
+static gboolean
+choose_engine (VfLane *lane, const VfRequest *request, const VfPlan *plan, VfEngine *engine,
+               GError **error)
+{
+  *engine = lane_engine (lane);
+  if (*engine == VF_ENGINE_EXEC && needs_agent (lane, request, plan))
+    {
+      if (vf_ledger_in_period (lane->ledger))
+        {
+          g_set_error_literal (error, VF_ERROR, VF_ERROR_CONFLICT,
+                               "some of its filesystems are frozen one by one, while this needs "
+                               "“/”, “/var” or all of them, which are frozen together; try again "
+                               "when the guest is thawed");
+          return FALSE;
+        }
+      *engine = VF_ENGINE_AGENT;
+    }
+  if (*engine == VF_ENGINE_AGENT && g_hash_table_size (lane->guards) > 0)
+    {
+      g_set_error_literal (error, VF_ERROR, VF_ERROR_AGENT_UNAVAILABLE,
+                           "a process of an earlier freeze that would thaw it still runs in the "
+                           "guest and could not be ended; try again later");
+      return FALSE;
+    }
+  return TRUE;
+}
+
+/* As the guest lists them: what was mounted later comes first, so that no filesystem is frozen
+ * before one that is kept in a file of it. */
+static GPtrArray *
+in_order (VfLane *lane, GPtrArray *filesystems)
+{
+  GPtrArray *map = vf_ledger_get_map (lane->ledger);
+  GPtrArray *list = vf_map_new ();
+
+  for (guint i = 0; map != NULL && i < map->len; i++)
+    if (g_ptr_array_find (filesystems, g_ptr_array_index (map, i), NULL))
+      g_ptr_array_add (list, vf_filesystem_ref (g_ptr_array_index (map, i)));
+  return list;
+}
+
+static void
+call_freeze (VfLane *lane, GPtrArray *guards)
+{
+  const VfPlan *plan = lane->forming->plan;
+
+  if (lane->forming->engine == VF_ENGINE_EXEC)
+    lane_call_exec (lane, STEP_FREEZE, VF_CALL_EXEC_FREEZE, in_order (lane, plan->freeze),
+                    g_ptr_array_ref (guards), on_frozen, VF_SLOT_COMMON);
+  else
+    lane_call (lane, STEP_FREEZE, VF_CALL_FREEZE,
+               plan->freeze_all ? NULL : lane_mountpoints (plan->freeze), on_frozen,
+               VF_SLOT_COMMON);
+}
+
 static void
 freeze_planned (VfLane *lane)
 {
   VfRequest *request = lane->current;
   g_auto (GStrv) now = vf_domain_info_targets (lane->domain->info);
-  GError *error = check_max_hold (lane, request->hold);
+  GError *error = lane_check_max_hold (lane, request->hold);
+  g_autoptr (GPtrArray) guards = NULL;
   VfPlan *plan;
+  VfEngine engine;
 
   if (error != NULL)
     {
@@ -438,16 +571,21 @@ freeze_planned (VfLane *lane)
       return;
     }
   plan = vf_ledger_plan (lane->ledger, (const char *const *) request->disks, request->scope,
-                         lane_abilities (lane), (const char *const *) now, &error);
-  if (plan == NULL)
+                         lane_abilities (lane, lane_engine (lane)), (const char *const *) now,
+                         &error);
+  if (plan == NULL || !choose_engine (lane, request, plan, &engine, &error))
     {
+      g_clear_pointer (&plan, vf_plan_free);
       finish (lane, request, lane_name_error (lane, error));
       return;
     }
-  lane->forming = make_freeze (lane, request, plan);
-  if (!vf_plan_needs_freeze (plan) && lane->forming->number != 0)
+  guards = engine == VF_ENGINE_EXEC
+               ? lane_guards_to_set (lane, plan, plan->freeze, vf_clock_now () + request->hold)
+               : g_ptr_array_new ();
+  lane->forming = make_freeze (lane, request, plan, engine);
+  if (!vf_plan_needs_freeze (plan) && guards->len == 0 && lane->forming->number != 0)
     {
-      record (lane, 0);
+      record (lane, NULL);
       return;
     }
   VF_FAULT ("freeze-unrecorded");
@@ -456,13 +594,12 @@ freeze_planned (VfLane *lane)
       g_autoptr (GError) cause = error;
 
       g_clear_pointer (&lane->forming, vf_freeze_unref);
-      finish (lane, request, journal_error (lane, cause));
+      finish (lane, request, lane_journal_error (lane, cause));
       return;
     }
   VF_FAULT ("freeze-recorded");
   lane->ever_frozen = TRUE;
-  lane_call (lane, STEP_FREEZE, VF_CALL_FREEZE,
-             plan->freeze_all ? NULL : lane_mountpoints (plan->freeze), on_frozen, VF_SLOT_COMMON);
+  call_freeze (lane, guards);
   VF_FAULT ("freeze-called");
   lane_show (lane);
 }
@@ -486,17 +623,23 @@ discard (VfLane *lane, VfCall *call)
       error = lane_error (lane, VF_ERROR_NOT_RUNNING,
                           "it was stopped or reset while it was being frozen");
     }
-  if (!gone && (!failed || call->sent))
+  if (freeze->engine == VF_ENGINE_EXEC && !overtaken)
+    {
+      g_autoptr (GPtrArray) frozen = frozen_by (call, TRUE);
+
+      if (!gone && frozen->len > 0)
+        {
+          lane_set_undo (lane, frozen, failed, freeze, request, error);
+          return;
+        }
+    }
+  else if (!gone && (!failed || call->sent))
     {
       lane_set_undo (lane, overtaken ? NULL : freeze->plan->freeze, failed || overtaken, freeze,
                      request, error);
       return;
     }
-  lane_forget_record (lane, freeze);
-  vf_freeze_unref (freeze);
-  lane_answer (request, NULL, error);
-  vf_request_free (request);
-  g_clear_error (&error);
+  drop_freeze (lane, freeze, request, error);
 }
 
 static void
@@ -506,48 +649,12 @@ on_frozen (VfCall *call, gpointer data)
   VfLane *lane = lane_called (call, data);
   g_autoptr (VfDomain) domain = lane->domain;
 
+  if (answer->guards != NULL && lane->call_epoch == lane->epoch)
+    lane_guards_set (lane, answer);
   if (lane->call_epoch != lane->epoch || answer->error != NULL || lane->current->answered)
     discard (lane, answer);
   else
-    record (lane, answer->count);
+    record (lane, answer);
   lane_check_restored (lane); /* that has waited for this answer */
   lane_step (lane);
-}
-
-gboolean
-vf_lane_renew (VfLane *lane, VfFreeze *freeze, gint64 hold, GError **error)
-{
-  GError *problem = NULL;
-
-  if (freeze->state == VF_FREEZE_LOST)
-    problem = lane_error (lane, VF_ERROR_CONSISTENCY_LOST,
-                          "the freeze cannot be renewed: %s; discard what was copied",
-                          vf_lost_text (freeze->why));
-  else if (freeze->state == VF_FREEZE_THAWING)
-    problem = lane_error (lane, VF_ERROR_CONSISTENCY_LOST,
-                          "the freeze cannot be renewed: it is being thawed");
-  else
-    problem = check_max_hold (lane, hold);
-  if (problem == NULL)
-    {
-      gint64 before = freeze->deadline;
-      g_autoptr (GError) cause = NULL;
-
-      vf_freeze_set_deadline (freeze, vf_clock_now () + hold);
-      if (!lane_record (lane, freeze, VF_PHASE_HELD, &cause))
-        {
-          vf_freeze_set_deadline (freeze, before);
-          problem = journal_error (lane, cause);
-        }
-      VF_FAULT ("renew-recorded");
-    }
-  if (problem != NULL)
-    {
-      g_propagate_error (error, problem);
-      return FALSE;
-    }
-  lane_set_deadline (lane);
-  lane->world->observer->freeze_changed (freeze, VF_FREEZE_CHANGED_DEADLINE,
-                                         lane->world->observer_data);
-  return TRUE;
 }

@@ -162,8 +162,11 @@ lane_forget_saved (VfLane *lane)
 void
 lane_check_restored (VfLane *lane)
 {
-  if (lane->restored && lane->domain->info->active && lane->undo == NULL
-      && lane->step != STEP_FREEZE)
+  if (!lane->restored || !lane->domain->info->active || lane->step == STEP_FREEZE)
+    return;
+  if (lane->undo != NULL)
+    lane->undo->all = TRUE; /* does for both; engine exec cannot reach a frozen agent */
+  else
     lane_set_undo (lane, NULL, TRUE, NULL, NULL, NULL);
 }
 
@@ -249,6 +252,11 @@ adopt_in_doubt (VfLane *lane, const VfRecord *record)
       lane->saved = freeze;
       lane->restored = TRUE; /* if it runs when libvirt tells of it */
     }
+  else if (record->engine == VF_ENGINE_EXEC && !record->damaged && record->state.tried[0] == NULL)
+    {
+      lane_forget_record (lane, freeze); /* it was about what others had frozen */
+      vf_freeze_unref (freeze);
+    }
   else if (lane->undo != NULL)
     {
       lane->undo->all = TRUE; /* one thaw of all does for both */
@@ -258,6 +266,8 @@ adopt_in_doubt (VfLane *lane, const VfRecord *record)
   else
     {
       tried = tried_filesystems (record);
+      if (record->engine == VF_ENGINE_EXEC && tried != NULL)
+        lane_guards_adopt (lane, tried, vf_clock_now ());
       lane_set_undo (lane, tried, TRUE, freeze, NULL, NULL);
     }
 }
@@ -266,6 +276,7 @@ VfFreeze *
 vf_lane_adopt (VfLane *lane, const VfRecord *record, gboolean hold)
 {
   g_autoptr (GError) error = NULL;
+  g_autoptr (GPtrArray) tried = NULL;
   VfFreeze *freeze;
 
   lane->ever_frozen = TRUE;
@@ -278,7 +289,10 @@ vf_lane_adopt (VfLane *lane, const VfRecord *record, gboolean hold)
   freeze = freeze_from (lane, record,
                         vf_ledger_adopt (lane->ledger, hold ? record->number : 0, &record->state));
   if (lane->since == 0)
-    lane_begin_period (lane, record->since, record->since_real);
+    lane_begin_period (lane, record->engine, record->since, record->since_real);
+  tried = tried_filesystems (record);
+  if (record->engine == VF_ENGINE_EXEC && tried != NULL)
+    lane_guards_adopt (lane, tried, record->deadline);
   if (hold)
     {
       vf_world_count (lane->world, freeze->uid);

@@ -119,8 +119,8 @@ remove_settle (VfLane *lane, Settle *settle)
 }
 
 /* Nobody waits any more, and the debts stay. Settlings that were for a waiter alone go. */
-static void
-fail_settle_waiters (VfLane *lane, const GError *error, gboolean (*which) (VfLane *, Settle *))
+void
+lane_fail_settles (VfLane *lane, const GError *error, gboolean (*which) (VfLane *, Settle *))
 {
   for (guint i = lane->settles->len; i-- > 0;)
     {
@@ -139,10 +139,11 @@ fail_settle_waiters (VfLane *lane, const GError *error, gboolean (*which) (VfLan
 void
 lane_fail_waiters (VfLane *lane, const GError *error)
 {
+  lane_fail_renewals (lane, error);
   if (lane->undo_for != NULL)
     lane_answer (lane->undo_for, NULL, lane->undo_error);
   answer_all (lane->brakes, error);
-  fail_settle_waiters (lane, error, NULL);
+  lane_fail_settles (lane, error, NULL);
 }
 
 /* --- how a freeze ends ---------------------------------------------------------------------- */
@@ -233,7 +234,13 @@ finish_settle (VfLane *lane, Settle *settle, gboolean broken, VfLostWhy why)
 {
   g_autoptr (GPtrArray) waiters = g_ptr_array_ref (settle->waiters);
   g_autoptr (VfFreeze) freeze = g_steal_pointer (&settle->freeze);
-  g_autoptr (GError) error = broken && settle->by_owner ? lost_error (lane, why) : NULL;
+  g_autoptr (GError) error = NULL;
+
+  if (settle->broken)
+    why = VF_LOST_THAWED_OUTSIDE;
+  broken |= settle->broken;
+  if (broken && settle->by_owner)
+    error = lost_error (lane, why);
 
   remove_settle (lane, settle);
   if (freeze != NULL && broken)
@@ -245,9 +252,9 @@ finish_settle (VfLane *lane, Settle *settle, gboolean broken, VfLostWhy why)
 }
 
 /* Finishes all for which which() says so. */
-static void
-finish_settles (VfLane *lane, gboolean (*which) (Settle *settle, gconstpointer data),
-                gconstpointer data, gboolean broken, VfLostWhy why)
+void
+lane_finish_settles (VfLane *lane, gboolean (*which) (Settle *settle, gconstpointer data),
+                     gconstpointer data, gboolean broken, VfLostWhy why)
 {
   g_autoptr (GPtrArray) settles = g_ptr_array_new ();
 
@@ -264,14 +271,18 @@ all_settles (Settle *settle G_GNUC_UNUSED, gconstpointer data G_GNUC_UNUSED)
   return TRUE;
 }
 
+/* Through with this thaw; what others still hold of it is to be verified first. */
 static gboolean
 touched_settles (Settle *settle, gconstpointer data)
 {
-  return vf_thaw_plan_touches (data, settle->about->plan);
+  VfLane *lane = settle->about->domain->lane;
+
+  return vf_thaw_plan_touches (data, settle->about->plan)
+         && (settle->broken || !vf_ledger_is_any_tried (lane->ledger, settle->about->plan));
 }
 
-static gboolean
-verified_settles (Settle *settle, gconstpointer data G_GNUC_UNUSED)
+gboolean
+lane_is_verified (Settle *settle, gconstpointer data G_GNUC_UNUSED)
 {
   return settle->verifying;
 }
@@ -289,10 +300,14 @@ lane_thawed_by_itself (VfLane *lane, VfLostWhy why)
   gboolean runs = lane->domain->info->active && why == VF_LOST_RESET;
 
   lane->epoch++;
+  if (why == VF_LOST_RESET || why == VF_LOST_DOMAIN_STOPPED || why == VF_LOST_MIGRATED)
+    lane_guards_forget (lane);
+  else
+    lane_guards_doubt (lane);
   lane_lose_all (lane, why);
   vf_ledger_clear (lane->ledger);
   lane_end_period (lane);
-  finish_settles (lane, all_settles, NULL, TRUE, why);
+  lane_finish_settles (lane, all_settles, NULL, TRUE, why);
   /* A freeze that may still be on its way to a guest that runs on is undone all the same. */
   if (lane->undo == NULL || !runs || !lane->in_doubt)
     {
@@ -314,7 +329,10 @@ lane_set_undo (VfLane *lane, GPtrArray *filesystems, gboolean in_doubt, VfFreeze
 {
   g_assert (lane->undo == NULL && lane->undo_for == NULL);
   lane->undo = g_new0 (VfThawPlan, 1);
-  lane->undo->all = filesystems == NULL || !vf_ledger_in_period (lane->ledger);
+  /* With engine exec, just those that it touched. */
+  lane->undo_engine = filesystems != NULL && freeze != NULL ? freeze->engine : VF_ENGINE_AGENT;
+  lane->undo->all = filesystems == NULL
+                    || (lane->undo_engine != VF_ENGINE_EXEC && !vf_ledger_in_period (lane->ledger));
   lane->undo->thaw = filesystems != NULL ? g_ptr_array_ref (filesystems) : vf_map_new ();
   lane->undo_freeze = freeze;
   lane->in_doubt = in_doubt;
@@ -349,11 +367,12 @@ lane_wants_thaw (VfLane *lane)
 
   if (lane->undo != NULL)
     return TRUE;
-  plan = vf_ledger_plan_thaw (lane->ledger, lane_abilities (lane));
+  plan = vf_ledger_plan_thaw (lane->ledger, lane_abilities (lane, lane->engine));
   return plan != NULL;
 }
 
 static void on_thawed (VfCall *call, gpointer data);
+static void on_exec_thawed (VfCall *call, gpointer data);
 
 static gboolean
 waits_for_thaw (VfLane *lane, Settle *settle)
@@ -361,16 +380,16 @@ waits_for_thaw (VfLane *lane, Settle *settle)
   return vf_thaw_plan_touches (lane->thawing, settle->about->plan);
 }
 
-static gboolean
-quarantine_is_free (VfLane *lane)
+gboolean
+lane_is_quarantined (VfLane *lane)
 {
-  return !lane->quarantined || vf_slots_free_now (lane->world->slots, VF_SLOT_QUARANTINE);
+  return lane->quarantined && !vf_slots_free_now (lane->world->slots, VF_SLOT_QUARANTINE);
 }
 
 /* The agent did not answer the last call, and others like it are waited for: nobody waits for that
  * queue, what is owed stays owed. */
-static void
-fail_fast (VfLane *lane, gboolean (*which) (VfLane *, Settle *))
+void
+lane_fail_fast (VfLane *lane, gboolean (*which) (VfLane *, Settle *))
 {
   g_autoptr (GError) error = lane_error (
       lane, VF_ERROR_AGENT_UNAVAILABLE,
@@ -379,7 +398,7 @@ fail_fast (VfLane *lane, gboolean (*which) (VfLane *, Settle *))
 
   if (lane->undo_for != NULL)
     lane_answer (lane->undo_for, NULL, lane->undo_error);
-  fail_settle_waiters (lane, error, which);
+  lane_fail_settles (lane, error, which);
   answer_all (lane->braking, error);
 }
 
@@ -387,13 +406,18 @@ static void
 call_thaw (VfLane *lane)
 {
   VfThawPlan *plan = lane->thawing;
+  VfSlotClass slot_class = lane->attempts == 0 ? VF_SLOT_FIRST_THAW : VF_SLOT_COMMON;
 
-  if (!quarantine_is_free (lane))
-    fail_fast (lane, waits_for_thaw);
+  if (lane_is_quarantined (lane))
+    lane_fail_fast (lane, waits_for_thaw);
 
   VF_FAULT ("thaw-uncalled");
-  lane_call (lane, STEP_THAW, VF_CALL_THAW, plan->all ? NULL : lane_mountpoints (plan->thaw),
-             on_thawed, lane->attempts == 0 ? VF_SLOT_FIRST_THAW : VF_SLOT_COMMON);
+  if (lane->thawing_engine == VF_ENGINE_EXEC)
+    lane_call_exec (lane, STEP_THAW, VF_CALL_EXEC_THAW, g_ptr_array_ref (plan->thaw),
+                    lane_guards_to_end (lane, plan->thaw), on_exec_thawed, slot_class);
+  else
+    lane_call (lane, STEP_THAW, VF_CALL_THAW, plan->all ? NULL : lane_mountpoints (plan->thaw),
+               on_thawed, slot_class);
   VF_FAULT ("thaw-called");
   lane_show (lane);
 }
@@ -402,6 +426,9 @@ void
 lane_start_thaw (VfLane *lane)
 {
   lane->thawing_undo = lane->undo != NULL;
+  lane->thawing_engine = lane->thawing_undo ? lane->undo_engine : lane->engine;
+  if (lane->thawing_undo && lane->undo->all)
+    lane->thawing_engine = VF_ENGINE_AGENT;
   if (lane->thawing_undo)
     {
       lane->thawing = g_new0 (VfThawPlan, 1);
@@ -409,7 +436,7 @@ lane_start_thaw (VfLane *lane)
       lane->thawing->thaw = g_ptr_array_ref (lane->undo->thaw);
     }
   else
-    lane->thawing = vf_ledger_plan_thaw (lane->ledger, lane_abilities (lane));
+    lane->thawing = vf_ledger_plan_thaw (lane->ledger, lane_abilities (lane, lane->engine));
   call_thaw (lane);
 }
 
@@ -428,7 +455,8 @@ brake_again (VfLane *lane)
   move_waiters (lane->brakes, lane->braking);
 }
 
-/* The emergency brake: whoever froze it, all of it, now. */
+/* The emergency brake: whoever froze it, all of it, now. The agent's own thaw also ends what
+ * fsfreeze has frozen. */
 void
 lane_start_brake (VfLane *lane)
 {
@@ -437,7 +465,8 @@ lane_start_brake (VfLane *lane)
   lane_lose_all (lane, VF_LOST_THAWED_BY_OTHER);
   g_clear_pointer (&lane->retry, vf_alarm_cancel);
   lane->thawing_undo = FALSE;
-  lane->thawing = vf_ledger_plan_thaw (lane->ledger, lane_abilities (lane));
+  lane->thawing_engine = VF_ENGINE_AGENT;
+  lane->thawing = vf_ledger_plan_thaw (lane->ledger, lane_abilities (lane, lane->engine));
   if (lane->thawing == NULL)
     {
       lane->thawing = g_new0 (VfThawPlan, 1);
@@ -484,17 +513,14 @@ thaw_failed (VfLane *lane, VfCall *call)
     }
   if (lane->thawing_undo && lane->undo_for != NULL)
     lane_answer (lane->undo_for, NULL, lane->undo_error);
-  fail_settle_waiters (lane, error, waits_for_thaw);
+  lane_fail_settles (lane, error, waits_for_thaw);
   answer_all (lane->braking, error);
 }
 
 static void
-thaw_done (VfLane *lane, guint count)
+thaw_done (VfLane *lane, gboolean broken)
 {
   VfThawPlan *plan = lane->thawing;
-  /* Only a first thaw that succeeds tells how many were still frozen: after an error, what that
-   * one thawed is missing from the count. */
-  gboolean broken = !lane->thawing_undo && lane->attempts == 0 && count < plan->expected;
 
   if (lane->attempts > 0)
     vf_log_paid (lane->domain, vf_clock_now () - lane->owed_since);
@@ -504,6 +530,7 @@ thaw_done (VfLane *lane, guint count)
     lane_forget_saved (lane);
   if (lane->thawing_undo || plan->all)
     lane_clear_undo (lane);
+  lane_check_restored (lane);
   if (!lane->thawing_undo)
     vf_ledger_thawed (lane->ledger, plan);
   if (!vf_ledger_in_period (lane->ledger))
@@ -511,8 +538,19 @@ thaw_done (VfLane *lane, guint count)
   lane_sweep_records (lane);
   VF_FAULT ("thaw-forgotten");
   lane_show (lane);
-  finish_settles (lane, touched_settles, plan, broken, VF_LOST_THAWED_OUTSIDE);
+  lane_finish_settles (lane, touched_settles, plan, broken, VF_LOST_THAWED_OUTSIDE);
   answer_all (lane->braking, NULL);
+}
+
+/* It was reset, stopped, restored while it was thawed: this answer says nothing of what it is now.
+ * What is still owed is done once more. */
+static void
+thaw_overtaken (VfLane *lane)
+{
+  if (lane->undo == NULL)
+    answer_all (lane->braking, NULL);
+  else if (lane->braking->len > 0)
+    brake_again (lane);
 }
 
 static void
@@ -529,118 +567,89 @@ on_thawed (VfCall *call, gpointer data)
       forget_debts (lane);
     }
   else if (lane->call_epoch != lane->epoch)
-    {
-      /* It was reset, stopped, restored: this answer says nothing of what it is now. What is still
-       * owed is done once more. */
-      if (lane->undo == NULL)
-        answer_all (lane->braking, NULL);
-      else if (lane->braking->len > 0)
-        brake_again (lane);
-    }
+    thaw_overtaken (lane);
   else if (answer->error != NULL)
     thaw_failed (lane, answer);
   else
-    thaw_done (lane, answer->count);
+    /* Only a first thaw that succeeds tells how many were still frozen: after an error, what that
+     * one thawed is missing from the count. */
+    thaw_done (lane, !lane->thawing_undo && lane->attempts == 0
+                         && answer->count < lane->thawing->expected);
   g_clear_pointer (&lane->thawing, vf_thaw_plan_free);
   lane_step (lane);
 }
 
-/* --- verification ---------------------------------------------------------------------------- */
+/* --- of engine exec ---------------------------------------------------------------------------- */
 
-/* Those that no thaw will tell of; one whose own part is to be thawed waits for that. */
-static guint
-mark_unsettled (VfLane *lane)
+/* Some are thawed, others not yet. */
+static void
+part_done (VfLane *lane, GPtrArray *done, GPtrArray *rest)
 {
-  g_autoptr (VfThawPlan) due = vf_ledger_plan_thaw (lane->ledger, lane_abilities (lane));
-  guint count = 0;
+  VfThawPlan plan = { .thaw = done };
 
+  if (lane->thawing_undo)
+    {
+      g_ptr_array_unref (lane->undo->thaw);
+      lane->undo->thaw = g_ptr_array_ref (rest);
+      return;
+    }
+  vf_ledger_thawed (lane->ledger, &plan);
+  lane_finish_settles (lane, touched_settles, &plan, FALSE, 0);
+}
+
+static void
+exec_thawed (VfLane *lane, VfCall *call)
+{
+  g_autoptr (GPtrArray) done = vf_map_new ();
+  g_autoptr (GPtrArray) rest = vf_map_new ();
+  g_autoptr (GPtrArray) broken = vf_map_new ();
+  const VfThawPlan broken_plan = { .thaw = broken };
+
+  for (guint i = 0; i < call->filesystems->len; i++)
+    {
+      VfFilesystem *fs = g_ptr_array_index (call->filesystems, i);
+      gboolean thawed
+          = call->results[i] == VF_RESULT_DONE || call->results[i] == VF_RESULT_NOT_FROZEN;
+
+      g_ptr_array_add (thawed ? done : rest, vf_filesystem_ref (fs));
+      /* Of one that an earlier call may have thawed, this says nothing. */
+      if (call->results[i] == VF_RESULT_NOT_FROZEN && !lane->thawing_undo
+          && !g_hash_table_contains (lane->unanswered, fs->device))
+        g_ptr_array_add (broken, vf_filesystem_ref (fs));
+      if (call->results[i] == VF_RESULT_UNKNOWN)
+        g_hash_table_add (lane->unanswered, g_strdup (fs->device));
+      else if (thawed)
+        g_hash_table_remove (lane->unanswered, fs->device);
+    }
   for (guint i = 0; i < lane->settles->len; i++)
     {
       Settle *settle = g_ptr_array_index (lane->settles, i);
-
-      settle->verifying = due == NULL || !vf_thaw_plan_touches (due, settle->about->plan);
-      count += settle->verifying;
+      settle->broken |= vf_thaw_plan_touches (&broken_plan, settle->about->plan);
     }
-  return count;
-}
-
-gboolean
-lane_wants_verify (VfLane *lane)
-{
-  if (lane->pause != NULL)
-    return FALSE;
-  return (lane->settles->len > 0 && mark_unsettled (lane) > 0)
-         || (lane->verify_due && vf_ledger_in_period (lane->ledger));
-}
-
-static void
-on_pause_over (gpointer data)
-{
-  VfLane *lane = data;
-
-  lane->pause = NULL;
-  lane_step (lane);
+  lane_guards_ended (lane, call);
+  if (call->error == NULL)
+    {
+      thaw_done (lane, FALSE);
+      return;
+    }
+  if (!call->in_doubt) /* else all of them once more */
+    part_done (lane, done, rest);
+  thaw_failed (lane, call);
 }
 
 static void
-pause_verification (VfLane *lane)
-{
-  gint64 interval = vf_config_get_verify_interval (lane->world->config);
-
-  if (lane->pause == NULL)
-    lane->pause
-        = vf_clock_set (lane->world->clock, vf_clock_now () + interval, on_pause_over, lane);
-}
-
-static void
-on_verified (VfCall *call, gpointer data)
+on_exec_thawed (VfCall *call, gpointer data)
 {
   g_autoptr (VfCall) answer = call;
   VfLane *lane = lane_called (call, data);
   g_autoptr (VfDomain) domain = lane->domain;
 
   if (lane->call_epoch != lane->epoch)
-    ; /* all that was verified is over */
-  else if (answer->error == NULL)
-    {
-      g_warning ("Domain “%s” was thawed by something other than this service", domain->info->name);
-      lane_thawed_by_itself (lane, VF_LOST_THAWED_OUTSIDE);
-    }
-  else if (!answer->answered)
-    {
-      /* Only a refusal is a sign of a frozen agent: no answer says nothing. Asked again later. */
-      answer->error = lane_name_error (lane, answer->error);
-      fail_settle_waiters (lane, answer->error, NULL);
-      if (lane->settles->len > 0)
-        pause_verification (lane);
-    }
-  else if (vf_ledger_has_holds (lane->ledger))
-    finish_settles (lane, verified_settles, NULL, FALSE, 0);
-  /* else the last holder left meanwhile: the thaw that is due now tells for certain */
-  for (guint i = 0; i < lane->settles->len; i++)
-    ((Settle *) g_ptr_array_index (lane->settles, i))->verifying = FALSE;
+    thaw_overtaken (lane);
+  else
+    exec_thawed (lane, answer);
+  g_clear_pointer (&lane->thawing, vf_thaw_plan_free);
   lane_step (lane);
-}
-
-/* A frozen agent refuses the map; one that tells it is thawed. */
-void
-lane_start_verify (VfLane *lane)
-{
-  lane->verify_due = FALSE;
-  mark_unsettled (lane);
-  if (vf_domain_engine (lane->domain) == VF_ENGINE_TEST || !vf_ledger_in_period (lane->ledger))
-    {
-      /* The test driver tells the map also while frozen. */
-      finish_settles (lane, verified_settles, NULL, FALSE, 0);
-      return;
-    }
-  if (!quarantine_is_free (lane))
-    {
-      fail_fast (lane, NULL);
-      pause_verification (lane);
-      return;
-    }
-  lane_call (lane, STEP_VERIFY, VF_CALL_MAP, NULL, on_verified, VF_SLOT_COMMON);
 }
 
 /* --- endings asked for ---------------------------------------------------------------------- */

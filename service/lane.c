@@ -15,6 +15,9 @@ vf_lane_new (VfDomain *domain)
   lane->world = domain->world;
   lane->ledger = vf_ledger_new ();
   g_queue_init (&lane->requests);
+  g_queue_init (&lane->renewals);
+  lane->guards = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, lane_guard_free);
+  lane->unanswered = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   lane->settles = g_ptr_array_new_with_free_func (lane_settle_free);
   lane->brakes = lane_waiters_new ();
   lane->braking = lane_waiters_new ();
@@ -32,6 +35,11 @@ vf_lane_free (VfLane *lane)
   g_clear_pointer (&lane->guest_limit, vf_alarm_cancel);
   g_queue_clear_full (&lane->requests, (GDestroyNotify) vf_request_free);
   g_clear_pointer (&lane->current, vf_request_free);
+  g_queue_clear_full (&lane->renewals, lane_renewal_free);
+  g_clear_pointer (&lane->renewing, lane_renewal_free);
+  g_clear_pointer (&lane->guard_pause, vf_alarm_cancel);
+  g_hash_table_unref (lane->guards);
+  g_hash_table_unref (lane->unanswered);
   g_clear_pointer (&lane->map_targets, g_strfreev);
   g_clear_pointer (&lane->forming, vf_freeze_unref);
   g_clear_pointer (&lane->undo_freeze, vf_freeze_unref);
@@ -71,14 +79,20 @@ lane_name_error (VfLane *lane, GError *error)
 }
 
 /* What the engine can do to a guest of which something is frozen. */
+VfEngine
+lane_engine (VfLane *lane)
+{
+  return vf_ledger_in_period (lane->ledger) ? lane->engine : vf_domain_engine (lane->domain);
+}
+
 VfAbilities
-lane_abilities (VfLane *lane)
+lane_abilities (VfLane *lane, VfEngine engine)
 {
   VfHypervisor *hypervisor = lane->world->hypervisor;
 
   /* A frozen qemu-ga refuses to freeze more. That it cannot thaw a part is libvirt's answer, which
    * a later libvirt may give otherwise. */
-  if (vf_domain_engine (lane->domain) == VF_ENGINE_AGENT)
+  if (engine == VF_ENGINE_AGENT)
     return (VfAbilities){ .grow = FALSE, .thaw_part = !hypervisor->no_part_thaw };
   return (VfAbilities){ .grow = TRUE, .thaw_part = TRUE };
 }
@@ -111,14 +125,10 @@ is_wanted (gpointer data)
   return lane->current == NULL || !lane->current->answered;
 }
 
-void
-lane_call (VfLane *lane, Step step, VfCallKind kind, char **mountpoints,
-           void (*done) (VfCall *call, gpointer data), VfSlotClass slot_class)
+static void
+send (VfLane *lane, Step step, VfCall *call, void (*done) (VfCall *call, gpointer data),
+      VfSlotClass slot_class)
 {
-  const VfDomainInfo *info = lane->domain->info;
-  VfCall *call = vf_call_new (kind, info->uuid, info->run);
-
-  call->mountpoints = mountpoints;
   call->agent_timeout = lane->domain->config->agent_timeout;
   call->wanted = is_wanted;
   call->done = done;
@@ -129,6 +139,29 @@ lane_call (VfLane *lane, Step step, VfCallKind kind, char **mountpoints,
   lane->call_epoch = lane->epoch;
   vf_domain_ref (lane->domain); /* until lane_called() */
   vf_slots_call (lane->world->slots, call, lane->quarantined ? VF_SLOT_QUARANTINE : slot_class);
+}
+
+void
+lane_call (VfLane *lane, Step step, VfCallKind kind, char **mountpoints,
+           void (*done) (VfCall *call, gpointer data), VfSlotClass slot_class)
+{
+  const VfDomainInfo *info = lane->domain->info;
+  VfCall *call = vf_call_new (kind, info->uuid, info->run);
+
+  call->mountpoints = mountpoints;
+  send (lane, step, call, done, slot_class);
+}
+
+void
+lane_call_exec (VfLane *lane, Step step, VfCallKind kind, GPtrArray *filesystems, GPtrArray *guards,
+                void (*done) (VfCall *call, gpointer data), VfSlotClass slot_class)
+{
+  const VfDomainInfo *info = lane->domain->info;
+  VfCall *call = vf_call_new (kind, info->uuid, info->run);
+
+  vf_call_set_filesystems (call, filesystems, guards, vf_ledger_get_map (lane->ledger));
+  call->in_doubt = lane->thawing_undo && lane->in_doubt;
+  send (lane, step, call, done, slot_class);
 }
 
 VfLane *
@@ -181,6 +214,10 @@ work (VfLane *lane)
     lane_start_thaw (lane);
   else if (lane_wants_verify (lane) && (lane->retry == NULL || vf_ledger_has_holds (lane->ledger)))
     lane_start_verify (lane);
+  else if (!g_queue_is_empty (&lane->renewals))
+    lane_start_renewal (lane);
+  else if (lane_wants_guards (lane))
+    lane_start_guards (lane);
   else if (lane->retry == NULL && !g_queue_is_empty (&lane->requests))
     lane_start_request (lane);
   else
@@ -319,11 +356,19 @@ on_verify (gpointer data)
 {
   VfLane *lane = data;
 
-  lane->verify = vf_clock_set (
-      lane->world->clock, vf_clock_now () + vf_config_get_verify_interval (lane->world->config),
-      on_verify, lane);
+  lane->verify = NULL;
   lane->verify_due = TRUE;
   lane_step (lane);
+}
+
+void
+lane_plan_verify (VfLane *lane)
+{
+  gint64 interval = vf_config_get_verify_interval (lane->world->config);
+
+  if (lane->verify == NULL && lane->engine != VF_ENGINE_TEST
+      && vf_ledger_in_period (lane->ledger))
+    lane->verify = vf_clock_set (lane->world->clock, vf_clock_now () + interval, on_verify, lane);
 }
 
 static void
@@ -348,15 +393,13 @@ is_windows (VfLane *lane)
 }
 
 void
-lane_begin_period (VfLane *lane, gint64 since, gint64 since_real)
+lane_begin_period (VfLane *lane, VfEngine engine, gint64 since, gint64 since_real)
 {
-  gint64 interval = vf_config_get_verify_interval (lane->world->config);
-
   lane->since = since;
   lane->since_real = since_real;
+  lane->engine = engine;
   lane->ever_frozen = TRUE;
-  if (vf_domain_engine (lane->domain) != VF_ENGINE_TEST)
-    lane->verify = vf_clock_set (lane->world->clock, vf_clock_now () + interval, on_verify, lane);
+  lane_plan_verify (lane);
   if (is_windows (lane))
     lane->guest_limit
         = vf_clock_set (lane->world->clock, lane->since + WINDOWS_LIMIT, on_guest_limit, lane);
@@ -366,6 +409,7 @@ void
 lane_end_period (VfLane *lane)
 {
   lane->since = lane->since_real = 0;
+  g_hash_table_remove_all (lane->unanswered);
   lane->verify_due = FALSE;
   g_clear_pointer (&lane->verify, vf_alarm_cancel);
   g_clear_pointer (&lane->guest_limit, vf_alarm_cancel);
@@ -444,6 +488,7 @@ vf_lane_event (VfLane *lane, VfEvent event)
       lane->quarantined = FALSE; /* a new agent */
       if (lane->call != NULL)
         vf_slots_end_quarantine (lane->world->slots, lane->call, lane->call_class);
+      lane_guards_doubt (lane); /* they may have been stopped with the old one */
       lane_retry_now (lane);
       break;
     case VF_EVENT_RESUMED:
@@ -479,6 +524,7 @@ vf_lane_stop (VfLane *lane)
   g_autoptr (GPtrArray) freezes = g_ptr_array_copy (lane->domain->freezes, NULL, NULL);
 
   lane_fail_requests (lane, error);
+  lane_fail_renewals (lane, error);
   if (lane->current != NULL)
     lane_answer (lane->current, NULL, error); /* what it freezes is undone */
   for (guint i = 0; i < freezes->len; i++)

@@ -56,8 +56,9 @@ void vf_lane_thaw (VfLane *lane, VfFreeze *freeze, gboolean by_owner, gint64 dea
 /* Domain.ThawAll. Answers once. */
 void vf_lane_thaw_all (VfLane *lane, gint64 deadline, VfAnswer answer, gpointer data);
 
-/* Freeze.Renew. */
-gboolean vf_lane_renew (VfLane *lane, VfFreeze *freeze, gint64 hold, GError **error);
+/* Freeze.Renew. Answers once. */
+void vf_lane_renew (VfLane *lane, VfFreeze *freeze, gint64 hold, gint64 deadline, VfAnswer answer,
+                    gpointer data);
 
 /* The caller's connection has left: its requests are dropped. Its freezes: vf_lane_owner_gone(). */
 void vf_lane_drop_requests (VfLane *lane, const char *owner);

@@ -406,6 +406,38 @@ vf_ledger_commit (VfLedger *ledger, guint64 id, const VfPlan *plan, guint count,
   return TRUE;
 }
 
+gboolean
+vf_ledger_commit_known (VfLedger *ledger, guint64 id, const VfPlan *plan, GPtrArray *frozen,
+                        GError **error)
+{
+  for (guint i = 0; i < plan->freeze->len; i++)
+    {
+      VfFilesystem *fs = g_ptr_array_index (plan->freeze, i);
+
+      if (vf_filesystem_must_freeze (fs) && !g_ptr_array_find (frozen, fs, NULL))
+        {
+          g_set_error_literal (error, VF_ERROR, VF_ERROR_INCOMPLETE,
+                               "the guest did not freeze all filesystems that had to be frozen");
+          return FALSE;
+        }
+    }
+  if (frozen->len == 0 && !covers_something_frozen (ledger, plan))
+    {
+      g_set_error_literal (error, VF_ERROR, VF_ERROR_NOTHING_TO_FREEZE,
+                           "these filesystems are of types that cannot be frozen");
+      return FALSE;
+    }
+  for (guint i = 0; i < frozen->len; i++)
+    {
+      Entry *entry = entry_for (ledger, ((VfFilesystem *) g_ptr_array_index (frozen, i))->device);
+
+      entry->tried = entry->frozen = TRUE;
+    }
+  ledger->reported += frozen->len;
+  add_hold (ledger, id, plan);
+  return TRUE;
+}
+
 /* --- thawing ------------------------------------------------------------------------------- */
 
 void
@@ -662,6 +694,42 @@ vf_ledger_is_frozen (VfLedger *ledger, const char *device)
   Entry *entry = entry_for (ledger, device);
 
   return entry != NULL && entry->frozen;
+}
+
+VfFilesystem *
+vf_ledger_find (VfLedger *ledger, const char *device)
+{
+  Entry *entry = entry_for (ledger, device);
+
+  return entry != NULL ? entry->fs : NULL;
+}
+
+gboolean
+vf_ledger_is_any_tried (VfLedger *ledger, const VfPlan *plan)
+{
+  if (plan->whole)
+    return ledger->whole_tried;
+  for (guint i = 0; i < plan->covers->len; i++)
+    {
+      Entry *entry = entry_for (ledger, g_ptr_array_index (plan->covers, i));
+      if (entry != NULL && entry->tried)
+        return TRUE;
+    }
+  return FALSE;
+}
+
+GPtrArray *
+vf_ledger_list_tried (VfLedger *ledger)
+{
+  GPtrArray *list = vf_map_new ();
+  GHashTableIter iter;
+  gpointer value;
+
+  g_hash_table_iter_init (&iter, ledger->entries);
+  while (g_hash_table_iter_next (&iter, NULL, &value))
+    if (((Entry *) value)->tried)
+      g_ptr_array_add (list, vf_filesystem_ref (((Entry *) value)->fs));
+  return list;
 }
 
 guint

@@ -112,6 +112,14 @@ VfPlan *vf_ledger_plan (VfLedger *ledger, const char *const *targets, VfScope sc
 gboolean vf_ledger_commit (VfLedger *ledger, guint64 id, const VfPlan *plan, guint count,
                            GError **error);
 
+/*
+ * The same where each result is known: frozen (VfFilesystem*) are those of plan->freeze that froze.
+ * One of a type that must and is not among them: VF_ERROR_INCOMPLETE. The others are skipped, and
+ * tried again by a later freeze.
+ */
+gboolean vf_ledger_commit_known (VfLedger *ledger, guint64 id, const VfPlan *plan,
+                                 GPtrArray *frozen, GError **error);
+
 /* The hold has ended; unknown ids are ignored. What it leaves at 0 shows in plan_thaw. */
 void vf_ledger_release (VfLedger *ledger, guint64 id);
 
@@ -124,6 +132,15 @@ void vf_ledger_hold_counts (VfLedger *ledger, guint64 id, guint *frozen, guint *
 
 /* Whether a device is frozen by us now. */
 gboolean vf_ledger_is_frozen (VfLedger *ledger, const char *device);
+
+/* A filesystem that is in the map, or frozen; NULL: there is none of that device. Borrowed. */
+VfFilesystem *vf_ledger_find (VfLedger *ledger, const char *device);
+
+/* Whether anything that plan covers is frozen, or was tried. */
+gboolean vf_ledger_is_any_tried (VfLedger *ledger, const VfPlan *plan);
+
+/* VfFilesystem*: those that are frozen, or were tried. Owned. */
+GPtrArray *vf_ledger_list_tried (VfLedger *ledger);
 
 /* Number of holds that cover a device; for tests and for people. */
 guint vf_ledger_count (VfLedger *ledger, const char *device);
