@@ -24,7 +24,7 @@ guest_free (gpointer data)
 {
   FakeGuest *guest = data;
 
-  for (int kind = 0; kind < 4; kind++)
+  for (int kind = 0; kind < VF_CALL_KINDS; kind++)
     g_queue_clear_full (&guest->faults[kind], g_free);
   g_ptr_array_unref (guest->disks);
   g_ptr_array_unref (guest->filesystems);
@@ -77,7 +77,7 @@ fake_guest_new (FakeHost *host, const char *name, const char *disks, const char 
   guest->name = g_strdup (name);
   guest->disks = g_ptr_array_new_with_free_func (g_free);
   guest->filesystems = g_ptr_array_new_with_free_func (filesystem_free);
-  for (int kind = 0; kind < 4; kind++)
+  for (int kind = 0; kind < VF_CALL_KINDS; kind++)
     g_queue_init (&guest->faults[kind]);
   for (guint i = 0; disk_list[i] != NULL; i++)
     g_ptr_array_add (guest->disks, g_strdup (disk_list[i]));
@@ -143,6 +143,7 @@ set_all (FakeGuest *guest, gboolean frozen)
       changed += fs->freezable && fs->frozen != frozen;
       fs->touched |= fs->frozen && !frozen;
       fs->frozen = frozen && fs->freezable;
+      fs->by_exec = FALSE;
     }
   if (changed > 0)
     tell_changed (guest);
@@ -174,6 +175,13 @@ fake_guest_wake (FakeGuest *guest)
   guest->late = FALSE;
 }
 
+static void
+end_guards (FakeGuest *guest)
+{
+  for (guint i = 0; i < guest->filesystems->len; i++)
+    ((FakeFilesystem *) g_ptr_array_index (guest->filesystems, i))->guard_until = 0;
+}
+
 void
 fake_guest_start (FakeGuest *guest, const char *state, gboolean frozen)
 {
@@ -183,7 +191,10 @@ fake_guest_start (FakeGuest *guest, const char *state, gboolean frozen)
   guest->running = g_str_equal (state, "running");
   guest->late = guest->hung = FALSE;
   if (!frozen)
-    fake_guest_thaw (guest);
+    {
+      fake_guest_thaw (guest);
+      end_guards (guest);
+    }
 }
 
 void
@@ -225,7 +236,7 @@ do_freeze (FakeGuest *guest, char **mountpoints, const char *only)
           || (only != NULL && !g_str_equal (only, fs->device)))
         continue;
       fs->frozen = TRUE;
-      fs->touched = FALSE;
+      fs->by_exec = fs->touched = FALSE;
       count++;
     }
   if (count > 0)
@@ -288,17 +299,37 @@ carry_out (FakeGuest *guest, VfCall *call, const char *only)
     case VF_CALL_THAW:
       call->count = do_thaw (guest, call->mountpoints);
       break;
+    default:
+      fake_exec_carry_out (guest, call, only);
     }
 }
 
 static void
 fail (VfCall *call, VfError code, gboolean sent, gboolean answered, const char *text)
 {
+  g_clear_error (&call->error);
   call->error = g_error_new_literal (VF_ERROR, code, text);
+  /* Without an answer, nobody knows. */
+  for (guint i = 0; call->filesystems != NULL && i < call->filesystems->len; i++)
+    call->results[i] = call->results[i] == VF_RESULT_DONE || (sent && !answered)
+                           ? VF_RESULT_UNKNOWN
+                           : VF_RESULT_NONE;
   call->sent = sent;
   call->answered = answered;
   g_clear_pointer (&call->map, g_ptr_array_unref);
   call->count = 0;
+}
+
+static gboolean
+is_agent_frozen (const FakeGuest *guest)
+{
+  for (guint i = 0; i < guest->filesystems->len; i++)
+    {
+      const FakeFilesystem *fs = g_ptr_array_index (guest->filesystems, i);
+      if (fs->frozen && !fs->by_exec)
+        return TRUE;
+    }
+  return FALSE;
 }
 
 /* What neither libvirt nor the agent lets through. */
@@ -319,7 +350,7 @@ refuse (FakeGuest *guest, VfCall *call)
       fail (call, VF_ERROR_AGENT_UNAVAILABLE, FALSE, FALSE, "mountpoints are not supported");
       call->unsupported = TRUE;
     }
-  else if (call->kind != VF_CALL_THAW && !driver && (fake_guest_is_frozen (guest) || guest->mute))
+  else if (call->kind != VF_CALL_THAW && !driver && (is_agent_frozen (guest) || guest->mute))
     fail (call, VF_ERROR_AGENT_FAILED, TRUE, TRUE, "the agent is in frozen state");
   else if (call->kind == VF_CALL_MAP && guest->silent)
     fail (call, VF_ERROR_AGENT_FAILED, TRUE, TRUE, "the command is not allowed");

@@ -20,6 +20,8 @@ typedef struct {
   char **targets;
   gboolean freezable;
   gboolean frozen;
+  gboolean by_exec;   /* by fsfreeze, of which the agent knows nothing */
+  gint64 guard_until; /* boot time, µs; 0: there is none in the guest */
   gboolean touched; /* it was thawed by something else than the service, and not frozen since */
 } FakeFilesystem;
 
@@ -55,13 +57,13 @@ typedef struct {
   gboolean mute;          /* everything but thaw is */
   gboolean held;          /* calls wait for fake_hypervisor_answer() */
   gboolean hung;          /* calls time out */
-  gboolean hangs_at[4];   /* it hangs from the next call of this kind on */
+  gboolean hangs_at[VF_CALL_KINDS];   /* it hangs from the next call of this kind on */
   gboolean lands;         /* a freeze that a hung agent got is carried out when it wakes */
   gboolean late;          /* one is on its way */
   gboolean foreign;       /* frozen by somebody else */
   gboolean touched;       /* thawed by something else than the service, since it last froze */
-  GQueue faults[4];       /* by kind: FakeFault*, of the next calls */
-  guint calls[4];         /* by kind: how many came */
+  GQueue faults[VF_CALL_KINDS];       /* by kind: FakeFault*, of the next calls */
+  guint calls[VF_CALL_KINDS];         /* by kind: how many came */
 } FakeGuest;
 
 struct _FakeHost {
@@ -97,6 +99,13 @@ void fake_guest_wake (FakeGuest *guest);
 void fake_guest_start (FakeGuest *guest, const char *state, gboolean frozen);
 void fake_guest_stop (FakeGuest *guest, gboolean frozen);
 void fake_guest_add_fault (FakeGuest *guest, VfCallKind kind, const FakeFault *fault);
+
+/* fsfreeze in the guest, as a call of engine exec asks for; only: as in FakeFault. */
+void fake_exec_carry_out (FakeGuest *guest, VfCall *call, const char *only);
+/* By somebody else in the guest. */
+void fake_exec_touch (FakeGuest *guest, const char *device, gboolean frozen);
+/* "A:5 B:5": what has a guard, with the seconds left; free it. */
+char *fake_guest_guards (const FakeGuest *guest);
 
 /* --- the hypervisor of one service ------------------------------------------------------------ */
 

@@ -490,6 +490,21 @@ virDomainFSThaw (virDomainPtr domain, const char **mountpoints, unsigned int n G
   return call_agent (domain, 0);
 }
 
+/* Engine exec is not for this test. */
+char *
+virDomainQemuAgentCommand (virDomainPtr domain G_GNUC_UNUSED, const char *command G_GNUC_UNUSED,
+                           int timeout G_GNUC_UNUSED, unsigned int flags G_GNUC_UNUSED)
+{
+  fail (VIR_ERR_NO_SUPPORT, "not in this test");
+  return NULL;
+}
+
+virConnectPtr
+virDomainGetConnect (virDomainPtr domain G_GNUC_UNUSED)
+{
+  return NULL;
+}
+
 /* --- libvirt: errors -------------------------------------------------------------------------- */
 
 virErrorPtr

@@ -48,15 +48,58 @@ error_word (const GError *error)
 
 /* --- what happens ----------------------------------------------------------------------------- */
 
+static const char *const kinds[]
+    = { "map", "probe", "freeze", "thaw", "exec-freeze", "exec-thaw", "exec-verify" };
+
+static int
+by_name (gconstpointer a, gconstpointer b)
+{
+  return strcmp (*(char *const *) a, *(char *const *) b);
+}
+
+/* "exec-freeze(A+A:5s)": what is frozen + guards, each with its hold. */
+static void
+trace_exec (Run *run, const char *word, const VfCall *call)
+{
+  g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GPtrArray) guards = g_ptr_array_new_with_free_func (g_free);
+  g_autofree char *name_list = NULL;
+  g_autofree char *guard_list = NULL;
+
+  for (guint i = 0; i < call->filesystems->len; i++)
+    g_ptr_array_add (
+        names, g_strdup (((VfFilesystem *) g_ptr_array_index (call->filesystems, i))->device));
+  for (guint i = 0; i < call->guards->len; i++)
+    {
+      const VfGuard *guard = g_ptr_array_index (call->guards, i);
+      gint64 left = guard->until - vf_clock_now ();
+
+      if (call->kind == VF_CALL_EXEC_FREEZE)
+        g_ptr_array_add (guards, g_strdup_printf ("%s%s:%gs", guard->fs->device,
+                                                  guard->replaces ? "!" : "", (double) left / 1e6));
+      else
+        g_ptr_array_add (guards, g_strdup (guard->fs->device));
+    }
+  g_ptr_array_sort (names, by_name);
+  g_ptr_array_sort (guards, by_name);
+  g_ptr_array_add (names, NULL);
+  g_ptr_array_add (guards, NULL);
+  name_list = g_strjoinv (",", (char **) names->pdata);
+  guard_list = g_strjoinv (",", (char **) guards->pdata);
+  trace (run, "%s(%s%s%s)", word, name_list, guards->len > 1 ? "+" : "", guard_list);
+}
+
 static void
 on_called (FakeGuest *guest, const VfCall *call, gpointer data)
 {
-  static const char *const words[] = { "map", "probe", "freeze", "thaw" };
   Run *run = data;
   g_autofree char *mountpoints
       = call->mountpoints != NULL ? g_strjoinv (",", call->mountpoints) : NULL;
 
-  trace (run, mountpoints != NULL ? "%s(%s)" : "%s", words[call->kind], mountpoints);
+  if (call->filesystems != NULL)
+    trace_exec (run, kinds[call->kind], call);
+  else
+    trace (run, mountpoints != NULL ? "%s(%s)" : "%s", kinds[call->kind], mountpoints);
   service_check_recorded (run->service, guest, call);
 }
 
@@ -242,17 +285,35 @@ op_thaw_all (Run *run, char **words)
                     on_answer, asker_new (run, "all"));
 }
 
+/* Silent on success: the new deadline is announced. */
+static void
+on_renewed (const GError *error, gpointer data)
+{
+  Asker *asker = data;
+
+  if (error != NULL)
+    on_answer (error, asker);
+  else
+    {
+      asker->run->asked--;
+      g_free (asker->name);
+      g_free (asker);
+    }
+}
+
 static void
 op_renew (Run *run, char **words)
 {
   VfFreeze *freeze = service_freeze (run->service, number_of (words[1]));
   gint64 hold = time_of (words[2]);
-  g_autoptr (GError) error = NULL;
+  guint asked = run->asked;
+  gint64 deadline = freeze->deadline;
 
-  if (vf_lane_renew (freeze->domain->lane, freeze, hold, &error))
+  vf_lane_renew (freeze->domain->lane, freeze, hold,
+                 vf_clock_now () + time_of (value_of (words, "timeout", "20s")), on_renewed,
+                 asker_new (run, "renew"));
+  if (run->asked == asked && freeze->deadline != deadline)
     g_assert_cmpint (freeze->deadline, ==, vf_clock_now () + hold);
-  else
-    trace (run, "renew=%s", error_word (error));
 }
 
 static void
@@ -293,7 +354,6 @@ answer_all (Run *run)
 static VfCallKind
 kind_of (const char *word)
 {
-  static const char *const kinds[] = { "map", "probe", "freeze", "thaw" };
   guint kind = 0;
 
   while (!g_str_equal (kinds[kind], word))
@@ -328,6 +388,8 @@ op_agent (Run *run, char **words)
     guest->silent = TRUE;
   else if (g_str_equal (word, "mute"))
     guest->mute = TRUE;
+  else if (words[2] != NULL)
+    fake_exec_touch (guest, words[2], g_str_equal (words[1], "freeze"));
   else if (g_str_equal (words[1], "freeze"))
     fake_guest_freeze (guest);
   else
@@ -535,10 +597,20 @@ op_records (Run *run, char **words G_GNUC_UNUSED)
   trace (run, "%s", records);
 }
 
+/* Those in the guest, whatever the service believes. */
+static void
+op_guards (Run *run, char **words G_GNUC_UNUSED)
+{
+  g_autofree char *guards = fake_guest_guards (run->guest);
+
+  trace (run, "[%s]", guards);
+}
+
 static const struct {
   const char *word;
   void (*func) (Run *run, char **words);
 } ops[] = {
+  { "guards", op_guards },
   { "freeze", op_request },
   { "map", op_request },
   { "thaw", op_thaw },

@@ -5,6 +5,8 @@
  * happened because of it, in order:
  *
  *   map probe freeze thaw        a call came to the guest; "freeze(/a,/b)" names mountpoints
+ *   exec-freeze(A+A:5s,B!:5s)    the same by engine exec: what is frozen, and guards with their time;
+ *                                "!": instead of an older one
  *   {A B}                        what is frozen in the guest now
  *   <frozen>                     FreezeState, announced
  *   +1 -1:thawed                 freeze 1 appeared; it was released, and why
@@ -26,7 +28,7 @@
  *                                a freeze that it got is done at waking
  *   fault KIND FAULT [FAULT]...  what becomes of the next calls
  *   silent, mute                 the agent forbids fsinfo; everything
- *   outside freeze|thaw          by somebody else
+ *   outside freeze|thaw [DEVICE] by somebody else; with DEVICE, by fsfreeze in the guest
  *   reset, stop, save, restore, revert, migrate, boot, undefine, define, pause, resume, rename
  *   lag                          what libvirt tells of the last operation's guest comes in the
  *   told                         wrong order: the event now, the rest with "told"
@@ -36,6 +38,7 @@
  *   stop-service                 "stopped" when it is done
  *   configure TEXT               of [Freeze]; reloads
  *   break-journal, mend-journal
+ *   guards                       what has one in the guest, with the seconds left
  *   state                        FreezeState, freezes, "since" if that is told
  *   records                      of the journal: "1:held"
  *

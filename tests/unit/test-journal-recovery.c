@@ -231,7 +231,7 @@ static const Script scripts[] = {
       "crash",
       "recover -> +G <frozen> +1 +2",
       "connect -> on map",
-      "thaw 1 -> 1:thawing thaw(/b) {A} -1:thawed thaw1=ok",
+      "thaw 1 -> 1:thawing thaw(/b) {A} map -1:thawed thaw1=ok",
       "thaw 2 -> 2:thawing thaw <thawing> {} <thawed> -2:thawed thaw2=ok" } },
   { "held/twice", FAKE_AGENT, NULL, NULL,
     { "freeze a -> map freeze <freezing> {A B} <frozen> +1 a=1",

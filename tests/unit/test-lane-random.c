@@ -16,11 +16,13 @@
 #define N_OWNERS 4
 #define MAX_STEPS 80
 #define DISKS "vda vdb"
+#define CONFIG "AgentTimeout=3s MaxHold=1min DefaultHold=10s MaxInFlight=4"
 #define FILESYSTEMS "A|/a|ext4|vda B|/b|xfs|vdb C|/c|ext4|vda,vdb E|/efi|vfat|vda"
 
 typedef struct {
   const char *name;
   FakeKind kind;
+  gboolean exec;  /* engine exec */
   gboolean clean; /* nothing fails; guests may still be thawed or reset by others */
 } Case;
 
@@ -108,6 +110,20 @@ answered (Asker *asker)
   g_hash_table_remove (asker->run->askers, asker);
 }
 
+static gboolean
+covers_touched (const FakeGuest *guest, const VfFreeze *freeze)
+{
+  for (guint i = 0; i < guest->filesystems->len; i++)
+    {
+      const FakeFilesystem *fs = g_ptr_array_index (guest->filesystems, i);
+
+      if (fs->touched
+          && g_ptr_array_find_with_equal_func (freeze->plan->covers, fs->device, g_str_equal, NULL))
+        return TRUE;
+    }
+  return FALSE;
+}
+
 static void
 on_request_done (VfRequest *request, VfFreeze *freeze, const GError *error, gpointer data)
 {
@@ -119,7 +135,7 @@ on_request_done (VfRequest *request, VfFreeze *freeze, const GError *error, gpoi
       const FakeGuest *guest = fake_guest_find (run->host, freeze->domain->info->uuid);
 
       /* It joined one that was broken, which nobody knows yet. */
-      if (guest->touched)
+      if (run->test->exec ? covers_touched (guest, freeze) : guest->touched)
         g_hash_table_add (run->broken, GUINT_TO_POINTER ((guint) freeze->number));
     }
   answered (data);
@@ -219,21 +235,36 @@ step_thaw_all (Run *run)
   vf_lane_thaw_all (domain->lane, deadline, on_thaw_done, asker_new (run, deadline));
 }
 
+typedef struct {
+  Run *run;
+  gboolean held; /* when it was asked for */
+} Renewer;
+
+static void
+on_renewed (const GError *error, gpointer data)
+{
+  g_autofree Renewer *renewer = data;
+
+  if (error == NULL)
+    g_assert_true (renewer->held);
+  else if (!renewer->held)
+    g_assert_error (error, VF_ERROR, VF_ERROR_CONSISTENCY_LOST);
+  service_note (renewer->run->service, "renewed: %s", error != NULL ? error->message : "ok");
+}
+
 static void
 step_renew (Run *run)
 {
   VfFreeze *freeze = any_freeze (run);
-  g_autoptr (GError) error = NULL;
-  int expected = VF_ERROR_LIMITS_EXCEEDED;
+  Renewer *renewer;
 
   if (freeze == NULL)
     return;
-  if (freeze->state != VF_FREEZE_HELD)
-    expected = VF_ERROR_CONSISTENCY_LOST;
   service_note (run->service, "renew %u", (guint) freeze->number);
-  if (!vf_lane_renew (freeze->domain->lane, freeze, (gint64) (1 + below (60)) * G_USEC_PER_SEC,
-                      &error))
-    g_assert_error (error, VF_ERROR, expected);
+  renewer = g_new (Renewer, 1);
+  *renewer = (Renewer){ run, freeze->state == VF_FREEZE_HELD };
+  vf_lane_renew (freeze->domain->lane, freeze, (gint64) (1 + below (60)) * G_USEC_PER_SEC,
+                 vf_clock_now () + 20 * G_USEC_PER_SEC, on_renewed, renewer);
 }
 
 static void
@@ -280,7 +311,7 @@ static void
 step_fault (Run *run)
 {
   FakeGuest *guest = any_guest (run);
-  VfCallKind kind = (VfCallKind) below (4);
+  VfCallKind kind = (VfCallKind) below (VF_CALL_KINDS);
   FakeFault fault = any_fault ();
 
   service_note (run->service, "%s: fault of call %u%s", guest->name, kind,
@@ -484,9 +515,10 @@ step_revert (Run *run)
     return;
   service_note (run->service, "%s: reverted%s", guest->name, frozen ? ", frozen" : "");
   note_broken (run, guest);
-  fake_guest_thaw (guest);
   if (frozen)
-    fake_guest_freeze (guest);
+    guest->touched = TRUE; /* to when it was frozen as it is now */
+  else
+    fake_guest_thaw (guest);
   guest->foreign = FALSE;
   tell (run, guest, VF_EVENT_RESTORED);
 }
@@ -604,8 +636,7 @@ run_sequence (const Case *test)
       char name[] = { (char) ('G' + i), '\0' };
       fake_guest_new (run.host, name, DISKS, FILESYSTEMS);
     }
-  run.service = service_new (run.host, "AgentTimeout=3s MaxHold=1min DefaultHold=10s MaxInFlight=4",
-                             NULL, NULL);
+  run.service = service_new (run.host, test->exec ? CONFIG " Engine=exec" : CONFIG, NULL, NULL);
   service_start (run.service, "bus", TRUE);
   fake_hypervisor_connect (run.service->hypervisor);
   for (guint i = 0; i < n; i++)
@@ -632,9 +663,10 @@ test_random (gconstpointer data)
 }
 
 static const Case cases[] = {
-  { "agent/clean", FAKE_AGENT, TRUE },     { "agent/faults", FAKE_AGENT, FALSE },
-  { "partial/clean", FAKE_PARTIAL, TRUE }, { "partial/faults", FAKE_PARTIAL, FALSE },
-  { "driver/clean", FAKE_DRIVER, TRUE },
+  { "agent/clean", FAKE_AGENT, FALSE, TRUE },     { "agent/faults", FAKE_AGENT, FALSE, FALSE },
+  { "partial/clean", FAKE_PARTIAL, FALSE, TRUE }, { "partial/faults", FAKE_PARTIAL, FALSE, FALSE },
+  { "exec/clean", FAKE_AGENT, TRUE, TRUE },       { "exec/faults", FAKE_AGENT, TRUE, FALSE },
+  { "driver/clean", FAKE_DRIVER, FALSE, TRUE },
 };
 
 int

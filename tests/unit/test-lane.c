@@ -49,7 +49,7 @@ static const Script scripts[] = {
   { "overlapping/agent-that-thaws-a-part", FAKE_PARTIAL, NULL, NULL,
     { "freeze a vda vdb scope=disks -> map freeze(/b,/a,/efi) <freezing> {A B} <frozen> +1 a=1",
       "freeze b vda scope=disks -> +2 b=2",
-      "thaw 1 -> 1:thawing thaw(/b) {A} -1:thawed thaw1=ok",
+      "thaw 1 -> 1:thawing thaw(/b) {A} map -1:thawed thaw1=ok",
       "thaw 2 -> 2:thawing thaw <thawing> {} <thawed> -2:thawed thaw2=ok" } },
   { "overlapping/agent-that-does-not", FAKE_AGENT, NULL, NULL,
     { "freeze a vda vdb scope=disks -> map freeze(/b,/a,/efi) <freezing> {A B} <frozen> +1 a=1",

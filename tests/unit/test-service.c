@@ -469,7 +469,10 @@ void
 service_check_recorded (Service *service, const FakeGuest *guest, const VfCall *call)
 {
   /* One that waits for its turn while the guest is saved fails, unsent. */
-  if (call->kind == VF_CALL_FREEZE && !has_record (service, guest, VF_PHASE_FREEZING)
+  gboolean freezes = call->kind == VF_CALL_FREEZE
+                     || (call->kind == VF_CALL_EXEC_FREEZE && call->filesystems->len > 0);
+
+  if (freezes && !has_record (service, guest, VF_PHASE_FREEZING)
       && !has_record (service, guest, VF_PHASE_SAVED))
     broken (service, guest, "a freeze is sent that was not recorded");
 }
@@ -492,7 +495,7 @@ service_check_not_held (Service *service, const FakeGuest *guest, const FakeFile
 static void
 heal (Service *service, FakeGuest *guest)
 {
-  for (int kind = 0; kind < 4; kind++)
+  for (int kind = 0; kind < VF_CALL_KINDS; kind++)
     g_queue_clear_full (&guest->faults[kind], g_free);
   guest->silent = guest->mute = FALSE;
   if (guest->foreign)
