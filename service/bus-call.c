@@ -15,10 +15,10 @@ call_free (BusCall *call)
 {
   VfBus *bus = call->bus;
 
-  if (call->counted)
+  if (call->places > 0)
     {
       gpointer uid = GUINT_TO_POINTER (call->client->uid);
-      guint count = GPOINTER_TO_UINT (g_hash_table_lookup (bus->pending, uid)) - 1;
+      guint count = GPOINTER_TO_UINT (g_hash_table_lookup (bus->pending, uid)) - call->places;
 
       if (count == 0)
         g_hash_table_remove (bus->pending, uid);
@@ -27,6 +27,8 @@ call_free (BusCall *call)
     }
   g_hash_table_remove (bus->calls, call);
   g_clear_pointer (&call->check, vf_check_cancel);
+  g_clear_pointer (&call->parts, g_ptr_array_unref);
+  g_clear_error (&call->refused);
   g_clear_object (&call->invocation);
   g_variant_unref (call->parameters);
   g_clear_pointer (&call->freeze, vf_freeze_unref);
@@ -37,6 +39,27 @@ call_free (BusCall *call)
   g_free (call->unknown);
   g_free (call->reason);
   g_free (call);
+}
+
+void
+bus_call_free_part (gpointer part)
+{
+  call_free (part);
+}
+
+BusCall *
+bus_call_new_part (BusCall *whole, VfDomain *domain)
+{
+  BusCall *part = g_new0 (BusCall, 1);
+
+  part->bus = whole->bus;
+  part->method = whole->method;
+  part->rule = whole->rule;
+  part->parameters = g_variant_ref (whole->parameters);
+  part->domain = vf_domain_ref (domain);
+  part->received = whole->received;
+  part->whole = whole;
+  return part;
 }
 
 void
@@ -111,43 +134,64 @@ take_place (BusCall *call, GError **error)
   gpointer uid = GUINT_TO_POINTER (call->client->uid);
   guint count = GPOINTER_TO_UINT (g_hash_table_lookup (bus->pending, uid));
   guint max = vf_config_get_max_pending (vf_registry_get_config (bus->registry));
+  guint places = call->parts != NULL ? call->parts->len : 1;
 
   if (call->by_owner && call->rule->owner == VF_OWNER_EXEMPT)
     return TRUE;
-  if (count >= max)
+  if (count + places > max)
     {
-      g_set_error (error, VF_ERROR, VF_ERROR_LIMITS_EXCEEDED,
-                   "User %u has %u unanswered requests, as many as MaxPending allows; wait for "
-                   "their answers",
-                   call->client->uid, count);
+      if (places == 1)
+        g_set_error (error, VF_ERROR, VF_ERROR_LIMITS_EXCEEDED,
+                     "User %u has %u unanswered requests, as many as MaxPending allows; wait for "
+                     "their answers",
+                     call->client->uid, count);
+      else
+        g_set_error (error, VF_ERROR, VF_ERROR_LIMITS_EXCEEDED,
+                     "A group of %u domains counts as %u requests, user %u has %u unanswered ones, "
+                     "and MaxPending allows %u; wait for their answers, or ask for fewer domains",
+                     places, places, call->client->uid, count, max);
       return FALSE;
     }
-  g_hash_table_insert (bus->pending, uid, GUINT_TO_POINTER (count + 1));
-  call->counted = TRUE;
+  g_hash_table_insert (bus->pending, uid, GUINT_TO_POINTER (count + places));
+  call->places = places;
   return TRUE;
 }
 
-static void
-check_authority (BusCall *call)
+gboolean
+bus_call_is_interactive (BusCall *call)
 {
-  g_autoptr (GPtrArray) details = g_ptr_array_new_with_free_func (g_free);
-  const VfDomainInfo *info = call->domain->info;
   GDBusMessage *message = g_dbus_method_invocation_get_message (call->invocation);
-  gboolean interactive
-      = g_dbus_message_get_flags (message) & G_DBUS_MESSAGE_FLAGS_ALLOW_INTERACTIVE_AUTHORIZATION;
+
+  return g_dbus_message_get_flags (message) & G_DBUS_MESSAGE_FLAGS_ALLOW_INTERACTIVE_AUTHORIZATION;
+}
+
+GPtrArray *
+bus_call_details (BusCall *call)
+{
+  GPtrArray *details = g_ptr_array_new_with_free_func (g_free);
+  const VfDomainInfo *info = call->domain->info;
   const char *driver = vf_domain_engine (call->domain) == VF_ENGINE_TEST ? "TEST" : "QEMU";
   const char *common[]
       = { "connect_driver", driver, "domain_name", info->name, "domain_uuid", info->uuid };
-  VfCheck *check;
 
   for (gsize i = 0; i < G_N_ELEMENTS (common); i++)
     g_ptr_array_add (details, vf_text_escape (common[i]));
   if (call->method->describe != NULL)
     call->method->describe (call, details);
   g_ptr_array_add (details, NULL);
+  return details;
+}
+
+static void
+check_authority (BusCall *call)
+{
+  g_autoptr (GPtrArray) details = bus_call_details (call);
+  VfCheck *check;
+
   /* done may have run, and the call be gone, when this returns NULL */
   check = vf_authority_check (call->bus->authority, call->client, call->rule->action,
-                              (const char *const *) details->pdata, interactive, on_checked, call);
+                              (const char *const *) details->pdata, bus_call_is_interactive (call),
+                              on_checked, call);
   if (check != NULL)
     call->check = check;
 }
@@ -202,7 +246,7 @@ on_client (VfClient *client, gpointer data)
   call->client = vf_client_ref (client);
   call->by_owner
       = call->freeze != NULL && vf_freeze_is_owner (call->freeze, client->name, client->uid);
-  if (!still_there (call))
+  if (call->domain != NULL && !still_there (call))
     return;
   if (!take_place (call, &error))
     {
@@ -216,7 +260,9 @@ on_client (VfClient *client, gpointer data)
       bus_call_fail (call, error);
       return;
     }
-  if (rule->action == NULL || (rule->owner == VF_OWNER_EXEMPT && call->by_owner))
+  if (call->parts != NULL)
+    bus_group_check (call);
+  else if (rule->action == NULL || (rule->owner == VF_OWNER_EXEMPT && call->by_owner))
     call->method->run (call);
   else if (call->names == NULL)
     check_authority (call);
@@ -263,7 +309,7 @@ bus_method_call (GDBusConnection *connection G_GNUC_UNUSED, const char *sender,
                            name);
       bus_call_fail (call, error);
     }
-  else if (call->domain != NULL && g_variant_get_size (parameters) > MAX_PARAMETERS)
+  else if (call->rule->action != NULL && g_variant_get_size (parameters) > MAX_PARAMETERS)
     {
       error = g_error_new (VF_ERROR, VF_ERROR_INVALID_ARGS,
                            "The call has more than %d bytes of parameters", MAX_PARAMETERS);
@@ -271,8 +317,8 @@ bus_method_call (GDBusConnection *connection G_GNUC_UNUSED, const char *sender,
     }
   else if (call->method->read != NULL && !call->method->read (call, &error))
     bus_call_fail (call, error);
-  else if (call->domain == NULL)
-    call->method->run (call); /* the root's methods need neither authorization nor a caller */
+  else if (call->domain == NULL && call->rule->action == NULL)
+    call->method->run (call); /* the root's other methods need neither authorization nor a caller */
   else
     vf_clients_get (call->bus->clients, sender, on_client, call);
 }

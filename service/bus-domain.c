@@ -34,8 +34,11 @@ freezes (const VfDomain *domain)
   g_variant_builder_init (&builder, G_VARIANT_TYPE ("ao"));
   for (guint i = 0; i < domain->freezes->len; i++)
     {
-      g_autofree char *path = bus_freeze_path (g_ptr_array_index (domain->freezes, i));
-      g_variant_builder_add (&builder, "o", path);
+      const VfFreeze *freeze = g_ptr_array_index (domain->freezes, i);
+      g_autofree char *path = freeze->hidden ? NULL : bus_freeze_path (freeze);
+
+      if (path != NULL)
+        g_variant_builder_add (&builder, "o", path);
     }
   return g_variant_builder_end (&builder);
 }
@@ -122,16 +125,47 @@ bus_filesystems (VfLane *lane, GPtrArray *map, GPtrArray *covers)
 /* --- methods ----------------------------------------------------------------------------------- */
 
 static VfRequest *
-new_request (BusCall *call, void (*done) (VfRequest *, VfFreeze *, const GError *, gpointer data))
+new_request (BusCall *call)
 {
   VfRequest *request = vf_request_new ();
 
   request->owner = g_strdup (call->client->name);
   request->uid = call->client->uid;
   request->deadline = bus_call_deadline (call);
+  return request;
+}
+
+static void
+send (BusCall *call, VfRequest *request,
+      void (*done) (VfRequest *, VfFreeze *, const GError *, gpointer data))
+{
   request->done = done;
   request->data = call;
   call->in_core = TRUE;
+  vf_lane_request (call->domain->lane, request);
+}
+
+VfRequest *
+bus_freeze_request (BusCall *call, GError **error)
+{
+  VfRequest *request;
+
+  /* Without libvirt not every disk may be known; then that is the answer. */
+  if (call->unknown != NULL && vf_registry_is_connected (call->bus->registry))
+    {
+      g_autofree char *name = vf_text_escape (call->domain->info->name);
+      g_autofree char *disk = vf_text_shorten (call->unknown);
+
+      g_set_error (error, VF_ERROR, VF_ERROR_UNKNOWN_DISK,
+                   "Domain “%s” has no disk “%s”; see “virsh domblklist”", name, disk);
+      return NULL;
+    }
+  request = new_request (call);
+  request->disks = g_strdupv (call->disks);
+  request->scope = call->scope;
+  request->hold = call->hold;
+  request->lease = call->lease;
+  request->reason = g_strdup (call->reason);
   return request;
 }
 
@@ -164,26 +198,12 @@ static void
 run_freeze (BusCall *call)
 {
   g_autoptr (GError) error = NULL;
-  VfRequest *request;
+  VfRequest *request = bus_freeze_request (call, &error);
 
-  /* Without libvirt not every disk may be known; then that is the answer. */
-  if (call->unknown != NULL && vf_registry_is_connected (call->bus->registry))
-    {
-      g_autofree char *name = vf_text_escape (call->domain->info->name);
-      g_autofree char *disk = vf_text_shorten (call->unknown);
-
-      error = g_error_new (VF_ERROR, VF_ERROR_UNKNOWN_DISK,
-                           "Domain “%s” has no disk “%s”; see “virsh domblklist”", name, disk);
-      bus_call_fail (call, error);
-      return;
-    }
-  request = new_request (call, on_frozen);
-  request->disks = g_strdupv (call->disks);
-  request->scope = call->scope;
-  request->hold = call->hold;
-  request->lease = call->lease;
-  request->reason = g_strdup (call->reason);
-  vf_lane_request (call->domain->lane, request);
+  if (request == NULL)
+    bus_call_fail (call, error);
+  else
+    send (call, request, on_frozen);
 }
 
 static void
@@ -203,10 +223,10 @@ on_mapped (VfRequest *request G_GNUC_UNUSED, VfFreeze *freeze G_GNUC_UNUSED, con
 static void
 run_get_filesystems (BusCall *call)
 {
-  VfRequest *request = new_request (call, on_mapped);
+  VfRequest *request = new_request (call);
 
   request->map_only = TRUE;
-  vf_lane_request (call->domain->lane, request);
+  send (call, request, on_mapped);
 }
 
 static void

@@ -58,8 +58,14 @@ struct _BusCall {
   gint64 received; /* boot time, µs */
   gint64 prompted; /* time spent at a prompt */
   gboolean by_owner;
-  gboolean counted;
+  guint places;     /* among the unanswered requests of the caller's user */
   gboolean in_core; /* the core will answer */
+
+  /* of FreezeDomains: a call for each domain, which is never answered itself */
+  GPtrArray *parts; /* BusCall*, owned; NULL: none */
+  BusCall *whole;   /* whose part this is; NULL: none */
+  GError *refused;  /* of a part */
+  guint waiting;    /* for answers about parts, and one */
 
   /* of Freeze and Renew */
   char **names;  /* disks as asked for */
@@ -82,6 +88,12 @@ void bus_call_fail (BusCall *call, const GError *error);
 void bus_call_answer (const GError *error, gpointer data);
 /* Boot time when the answer is due. */
 gint64 bus_call_deadline (BusCall *call);
+/* Of FreezeDomains; parameters and times are those of the whole call. */
+BusCall *bus_call_new_part (BusCall *whole, VfDomain *domain);
+void bus_call_free_part (gpointer part);
+/* Pairs of strings for polkit, owned, NULL-terminated. */
+GPtrArray *bus_call_details (BusCall *call);
+gboolean bus_call_is_interactive (BusCall *call);
 void bus_calls_client_gone (VfBus *bus, VfClient *client);
 /* Unanswered calls are dropped. */
 void bus_calls_clear (VfBus *bus);
@@ -91,6 +103,16 @@ gboolean bus_read_freeze (BusCall *call, GVariant *disks, GVariant *options, GEr
 gboolean bus_check_hold (BusCall *call, guint64 hold, GError **error);
 void bus_resolve_disks (BusCall *call);
 void bus_describe_freeze (BusCall *call, GPtrArray *details);
+
+/* bus-domain.c: the request of a freeze; its done and data are to be set. Error: names a disk that
+ * the domain does not have. */
+VfRequest *bus_freeze_request (BusCall *call, GError **error);
+
+/* bus-group.c: Manager.FreezeDomains */
+gboolean bus_group_read (BusCall *call, GError **error);
+/* The caller is known. */
+void bus_group_check (BusCall *call);
+void bus_group_run (BusCall *call);
 
 /* The adapters: properties and methods of one interface each. */
 GVariant *bus_manager_property (VfBus *bus, const char *name);

@@ -55,6 +55,9 @@ typedef struct {
   VfLostWhy why;  /* of LOST */
   VfAlarm *alarm; /* when a lost one goes */
   gboolean gone;  /* its object is no more */
+
+  guint64 group;   /* in the journal, while hidden */
+  gboolean hidden; /* it has no object yet: not all guests of its group are frozen */
 } VfFreeze;
 
 /* All fields zero but the lists; refcounted. */

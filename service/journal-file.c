@@ -97,6 +97,8 @@ vf_record_to_text (const VfRecord *record)
   g_key_file_set_integer (file, GROUP, "Format", FORMAT);
   g_key_file_set_string (file, GROUP, "Phase", phases[record->phase]);
   g_key_file_set_uint64 (file, GROUP, "Number", record->number);
+  if (record->group != 0)
+    g_key_file_set_uint64 (file, GROUP, "Group", record->group);
   g_key_file_set_boolean (file, GROUP, "Unknown", record->damaged);
   set_text (file, GROUP, "Uri", record->uri);
   set_text (file, GROUP, "Domain", record->uuid);
@@ -233,6 +235,8 @@ read_record (Reader *reader, VfRecord *record)
 
   record->phase = get_word (reader, "Phase", phases, G_N_ELEMENTS (phases));
   record->number = (guint64) get_number (reader, "Number");
+  if (g_key_file_has_key (reader->file, reader->group, "Group", NULL))
+    record->group = (guint64) get_number (reader, "Group");
   record->damaged = get_boolean (reader, "Unknown");
   record->uri = get_text (reader, "Uri");
   record->uuid = get_text (reader, "Domain");

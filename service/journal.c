@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define SUFFIX ".freeze"
+#define GROUP "group."
 #define UUID_LENGTH 36
 
 /* Numbers are taken from the file in blocks: one write for many freezes. */
@@ -159,6 +160,37 @@ vf_journal_remove (VfJournal *journal, const char *uuid, guint64 number)
     g_warning ("Cannot remove %s: %s", path, g_strerror (errno));
 }
 
+/* Names of all that may be records. */
+static GPtrArray *
+list_names (VfJournal *journal)
+{
+  GPtrArray *names = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GDir) dir = g_dir_open (journal->folder, 0, NULL);
+  const char *name;
+
+  while (dir != NULL && (name = g_dir_read_name (dir)) != NULL)
+    if (!g_str_equal (name, "lock") && !g_str_equal (name, "counter")
+        && !g_str_has_prefix (name, GROUP) && !g_str_has_suffix (name, ".damaged"))
+      g_ptr_array_add (names, g_strdup (name));
+  return names;
+}
+
+/* Numbers of the groups that are not complete. */
+static GArray *
+list_groups (VfJournal *journal)
+{
+  GArray *groups = g_array_new (FALSE, FALSE, sizeof (guint64));
+  g_autoptr (GDir) dir = g_dir_open (journal->folder, 0, NULL);
+  const char *name;
+  guint64 group;
+
+  while (dir != NULL && (name = g_dir_read_name (dir)) != NULL)
+    if (g_str_has_prefix (name, GROUP)
+        && g_ascii_string_to_unsigned (name + strlen (GROUP), 10, 1, G_MAXINT64, &group, NULL))
+      g_array_append_val (groups, group);
+  return groups;
+}
+
 /* Not through a link, and nothing that would block. */
 static char *
 read_file (const char *path, GError **error)
@@ -205,6 +237,91 @@ replace_damaged (VfJournal *journal, VfRecord *record, const char *path, const c
                error != NULL ? error->message : "no number");
 }
 
+/* --- groups ------------------------------------------------------------------------------------ */
+
+static char *
+group_path (VfJournal *journal, guint64 group)
+{
+  g_autofree char *name = g_strdup_printf (GROUP "%" G_GUINT64_FORMAT, group);
+
+  return g_build_filename (journal->folder, name, NULL);
+}
+
+static gboolean
+has_group (VfJournal *journal, guint64 group)
+{
+  g_autofree char *path = group_path (journal, group);
+
+  return g_file_test (path, G_FILE_TEST_EXISTS);
+}
+
+gboolean
+vf_journal_begin_group (VfJournal *journal, guint64 group, GError **error)
+{
+  g_autofree char *path = group_path (journal, group);
+  int file = open (path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+  if (file < 0)
+    {
+      g_set_error (error, G_FILE_ERROR, g_file_error_from_errno (errno), "Cannot make %s: %s", path,
+                   g_strerror (errno));
+      return FALSE;
+    }
+  close (file);
+  return TRUE;
+}
+
+gboolean
+vf_journal_end_group (VfJournal *journal, guint64 group, GError **error)
+{
+  g_autofree char *path = group_path (journal, group);
+
+  if (g_unlink (path) == 0)
+    return TRUE;
+  g_set_error (error, G_FILE_ERROR, g_file_error_from_errno (errno), "Cannot remove %s: %s", path,
+               g_strerror (errno));
+  return FALSE;
+}
+
+/* Whether some record says that a freeze of the group is held: no need to read all of it. */
+static gboolean
+is_held (VfJournal *journal, guint64 group)
+{
+  g_autoptr (GPtrArray) names = list_names (journal);
+  g_autofree char *line = g_strdup_printf ("\nGroup=%" G_GUINT64_FORMAT "\n", group);
+
+  for (guint i = 0; i < names->len; i++)
+    {
+      g_autofree char *path
+          = g_build_filename (journal->folder, g_ptr_array_index (names, i), NULL);
+      g_autofree char *text = read_file (path, NULL);
+
+      if (text != NULL && strstr (text, "\nPhase=held\n") != NULL && strstr (text, line) != NULL)
+        return TRUE;
+    }
+  return FALSE;
+}
+
+void
+vf_journal_give_up_group (VfJournal *journal, guint64 group)
+{
+  g_autoptr (GError) error = NULL;
+
+  if (!is_held (journal, group) && !vf_journal_end_group (journal, group, &error))
+    g_warning ("%s", error->message);
+}
+
+void
+vf_journal_give_up_groups (VfJournal *journal)
+{
+  g_autoptr (GArray) groups = list_groups (journal);
+
+  for (guint i = 0; i < groups->len; i++)
+    vf_journal_give_up_group (journal, g_array_index (groups, guint64, i));
+}
+
+/* --- reading ----------------------------------------------------------------------------------- */
+
 static VfRecord *
 read_record (VfJournal *journal, const char *name, const char *uri)
 {
@@ -229,7 +346,10 @@ read_record (VfJournal *journal, const char *name, const char *uri)
       g_set_error_literal (&error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "it is about another freeze");
     }
   if (record != NULL)
-    return g_steal_pointer (&record);
+    {
+      record->half_done = record->group != 0 && has_group (journal, record->group);
+      return g_steal_pointer (&record);
+    }
 
   g_warning ("The record %s cannot be used: %s; it is set aside, and domain %s is thawed", path,
              error->message, uuid);
@@ -249,26 +369,12 @@ by_number (gconstpointer a, gconstpointer b)
   return (left->number > right->number) - (left->number < right->number);
 }
 
-/* Names of all that may be records. */
-static GPtrArray *
-list_names (VfJournal *journal)
-{
-  GPtrArray *names = g_ptr_array_new_with_free_func (g_free);
-  g_autoptr (GDir) dir = g_dir_open (journal->folder, 0, NULL);
-  const char *name;
-
-  while (dir != NULL && (name = g_dir_read_name (dir)) != NULL)
-    if (!g_str_equal (name, "lock") && !g_str_equal (name, "counter")
-        && !g_str_has_suffix (name, ".damaged"))
-      g_ptr_array_add (names, g_strdup (name));
-  return names;
-}
-
 GPtrArray *
 vf_journal_read (VfJournal *journal, const char *uri)
 {
   GPtrArray *records = g_ptr_array_new_with_free_func ((GDestroyNotify) vf_record_free);
   g_autoptr (GPtrArray) names = list_names (journal);
+  g_autoptr (GArray) groups = list_groups (journal);
   guint64 uuid_number = 0;
 
   /* No number of an existing file may be given out, even where the counter is lost. */
@@ -279,6 +385,8 @@ vf_journal_read (VfJournal *journal, const char *uri)
       if (parse_name (g_ptr_array_index (names, i), &uuid, &uuid_number))
         journal->next = MAX (journal->next, uuid_number + 1);
     }
+  for (guint i = 0; i < groups->len; i++)
+    journal->next = MAX (journal->next, g_array_index (groups, guint64, i) + 1);
   for (guint i = 0; i < names->len; i++)
     {
       const char *name = g_ptr_array_index (names, i);

@@ -8,7 +8,8 @@
  * A lock keeps a second instance away. Main thread only.
  *
  * Files: DOMAIN-UUID.NUMBER.freeze, a key file that ends with a checksum; "counter", the next
- * block of numbers; "lock". What cannot be read is renamed to *.damaged and kept for people.
+ * block of numbers; "lock"; "group.NUMBER", empty, as long as a group of freezes is not complete.
+ * What cannot be read is renamed to *.damaged and kept for people.
  */
 #pragma once
 
@@ -28,7 +29,9 @@ typedef struct {
   VfPhase phase;
   gboolean damaged; /* nothing but uuid and number (0: unknown) is known */
   guint64 number;
-  char *uri; /* of the libvirt connection */
+  guint64 group;      /* 0: none; see vf_journal_begin_group() */
+  gboolean half_done; /* its group is not complete; not in the file */
+  char *uri;          /* of the libvirt connection */
   char *uuid;
   char *name; /* of the domain, for people */
   int run;    /* libvirt's id of the guest's run */
@@ -73,6 +76,17 @@ void vf_journal_remove (VfJournal *journal, const char *uuid, guint64 number);
  * are set aside at once.
  */
 GPtrArray *vf_journal_read (VfJournal *journal, const char *uri);
+
+/*
+ * Groups. Between these two, held records with this number are half done: after a crash none of
+ * them is held. Ending a group is one step for all. Its number is one of vf_journal_next_number().
+ */
+gboolean vf_journal_begin_group (VfJournal *journal, guint64 group, GError **error);
+gboolean vf_journal_end_group (VfJournal *journal, guint64 group, GError **error);
+/* The group has failed: ended, unless some record that says “held” could not be changed. */
+void vf_journal_give_up_group (VfJournal *journal, guint64 group);
+/* The same for all that there are. */
+void vf_journal_give_up_groups (VfJournal *journal);
 
 /* Whether it holds no records. */
 gboolean vf_journal_is_empty (VfJournal *journal);

@@ -18,6 +18,7 @@ request_clear (gpointer data)
 
   g_clear_pointer (&request->alarm, vf_alarm_cancel);
   g_strfreev (request->disks);
+  g_clear_pointer (&request->freeze, vf_freeze_unref);
   g_free (request->reason);
   g_free (request->owner);
 }
@@ -112,9 +113,8 @@ count_freezes (VfLane *lane)
   return count + (lane->current != NULL && lane->current->reserved);
 }
 
-/* What can be said at once: NULL where the guest has to be asked. */
-static GError *
-refuse (VfLane *lane, VfRequest *request)
+GError *
+lane_refuse (VfLane *lane, VfRequest *request)
 {
   GError *error = lane_unreachable (lane);
 
@@ -145,7 +145,7 @@ vf_lane_request (VfLane *lane, VfRequest *request)
   g_autoptr (GError) error = NULL;
 
   request->lane = lane;
-  error = known ? NULL : refuse (lane, request);
+  error = known || request->reserved ? NULL : lane_refuse (lane, request);
   if (known || error != NULL)
     {
       lane_answer (request, NULL, error);
@@ -252,7 +252,7 @@ look_again (VfLane *lane)
 {
   VfRequest *request = lane->current;
 
-  if (request->answered)
+  if (request->answered || request->unwanted)
     {
       finish (lane, request, NULL);
       return NULL;
@@ -366,6 +366,7 @@ make_freeze (VfLane *lane, VfRequest *request, VfPlan *plan, VfEngine engine)
   freeze->lease = request->lease;
   freeze->scope = request->scope;
   freeze->engine = engine;
+  freeze->group = request->group;
   return freeze;
 }
 
@@ -380,7 +381,7 @@ lane_publish (VfLane *lane, VfFreeze *freeze)
 }
 
 GError *
-lane_journal_error (VfLane *lane, const GError *error)
+vf_lane_journal_error (VfLane *lane, const GError *error)
 {
   return lane_error (lane, VF_ERROR_LIMITS_EXCEEDED,
                      "nothing is frozen that cannot be recorded, and the journal cannot be "
@@ -460,7 +461,7 @@ record (VfLane *lane, const VfCall *call)
       vf_ledger_release (lane->ledger, freeze->number);
       if (vf_plan_needs_freeze (freeze->plan))
         g_ptr_array_add (lane->ended, vf_freeze_ref (freeze)); /* as “freezing” it is thawed, too */
-      g_autoptr (GError) problem = lane_journal_error (lane, cause);
+      g_autoptr (GError) problem = vf_lane_journal_error (lane, cause);
 
       lane_answer (request, NULL, problem);
       vf_request_free (request);
@@ -468,6 +469,11 @@ record (VfLane *lane, const VfCall *call)
       return;
     }
   VF_FAULT ("held-recorded");
+  if (request->frozen != NULL)
+    {
+      lane_hide (lane, request, freeze);
+      return;
+    }
   request->reserved = FALSE; /* the freeze counts now */
   vf_log_frozen (freeze);
   lane_publish (lane, freeze);
@@ -594,7 +600,7 @@ freeze_planned (VfLane *lane)
       g_autoptr (GError) cause = error;
 
       g_clear_pointer (&lane->forming, vf_freeze_unref);
-      finish (lane, request, lane_journal_error (lane, cause));
+      finish (lane, request, vf_lane_journal_error (lane, cause));
       return;
     }
   VF_FAULT ("freeze-recorded");
@@ -651,7 +657,8 @@ on_frozen (VfCall *call, gpointer data)
 
   if (answer->guards != NULL && lane->call_epoch == lane->epoch)
     lane_guards_set (lane, answer);
-  if (lane->call_epoch != lane->epoch || answer->error != NULL || lane->current->answered)
+  if (lane->call_epoch != lane->epoch || answer->error != NULL || lane->current->answered
+      || lane->current->unwanted)
     discard (lane, answer);
   else
     record (lane, answer);

@@ -13,6 +13,7 @@ describe (VfLane *lane, const VfFreeze *freeze, VfPhase phase, VfRecord *record)
 
   *record = (VfRecord){ .phase = phase,
                         .number = freeze->number,
+                        .group = freeze->group,
                         .uri = lane->world->uri,
                         .uuid = info->uuid,
                         .name = info->name,

@@ -70,6 +70,7 @@ struct _VfLane {
 
   /* requests */
   GQueue requests;    /* VfRequest*, waiting */
+  GPtrArray *members; /* VfRequest*, references: of groups */
   VfRequest *current; /* whose call is under way */
   char **map_targets; /* the domain's disks when the map was asked for */
   VfFreeze *forming;  /* the freeze under way; in the journal, not on the bus */
@@ -157,8 +158,6 @@ void lane_fail_requests (VfLane *lane, const GError *error);
 /* Takes a freeze that holds: on the bus from now on. */
 void lane_publish (VfLane *lane, VfFreeze *freeze);
 
-/* An error for what cannot be recorded; NULL: no number for a freeze. */
-GError *lane_journal_error (VfLane *lane, const GError *error);
 GError *lane_check_max_hold (VfLane *lane, gint64 hold);
 
 /* lane-guard.c */
@@ -184,6 +183,16 @@ void lane_start_guards (VfLane *lane);
 void lane_renewal_free (gpointer renewal);
 void lane_start_renewal (VfLane *lane);
 void lane_fail_renewals (VfLane *lane, const GError *error);
+
+/* What can be said of a request at once; NULL: nothing. */
+GError *lane_refuse (VfLane *lane, VfRequest *request);
+
+/* lane-group.c */
+/* Takes both: the guest is frozen, and nobody is to know. */
+void lane_hide (VfLane *lane, VfRequest *request, VfFreeze *freeze);
+/* It ends; error (taken): why. */
+void lane_end_hidden (VfLane *lane, VfFreeze *freeze, GError *error);
+void lane_tell_members (VfLane *lane);
 
 /* lane-journal.c */
 gboolean lane_record (VfLane *lane, const VfFreeze *freeze, VfPhase phase, GError **error);

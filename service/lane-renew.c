@@ -79,7 +79,7 @@ extend (VfLane *lane, VfFreeze *freeze, gint64 hold)
   if (!lane_record (lane, freeze, VF_PHASE_HELD, &error))
     {
       vf_freeze_set_deadline (freeze, before);
-      return lane_journal_error (lane, error);
+      return vf_lane_journal_error (lane, error);
     }
   VF_FAULT ("renew-recorded");
   lane_set_deadline (lane);

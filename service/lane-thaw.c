@@ -164,6 +164,13 @@ lane_release (VfLane *lane, VfFreeze *freeze, VfReleasedWhy why)
 
   if (freeze->gone)
     return;
+  if (freeze->hidden)
+    {
+      /* Its owner cannot know of it: the service stops. */
+      lane_end_hidden (lane, freeze,
+                       lane_error (lane, VF_ERROR_DISCONNECTED, "the service is being stopped"));
+      return;
+    }
   freeze->gone = TRUE;
   g_clear_pointer (&freeze->alarm, vf_alarm_cancel);
   if (freeze->state == VF_FREEZE_HELD)
@@ -195,6 +202,14 @@ lane_lose (VfLane *lane, VfFreeze *freeze, VfLostWhy why)
 {
   g_return_if_fail (freeze->state != VF_FREEZE_LOST);
 
+  if (freeze->hidden)
+    {
+      lane_end_hidden (lane, freeze,
+                       lane_error (lane, VF_ERROR_CONSISTENCY_LOST,
+                                   "it did not stay frozen until all guests of the group were: %s",
+                                   vf_lost_text (why)));
+      return;
+    }
   if (freeze->state == VF_FREEZE_HELD)
     end_hold (lane, freeze);
   freeze->state = VF_FREEZE_LOST;

@@ -22,6 +22,7 @@ vf_lane_new (VfDomain *domain)
   lane->brakes = lane_waiters_new ();
   lane->braking = lane_waiters_new ();
   lane->ended = g_ptr_array_new_with_free_func ((GDestroyNotify) vf_freeze_unref);
+  lane->members = g_ptr_array_new_with_free_func ((GDestroyNotify) vf_request_free);
   return lane;
 }
 
@@ -45,6 +46,7 @@ vf_lane_free (VfLane *lane)
   g_clear_pointer (&lane->undo_freeze, vf_freeze_unref);
   g_clear_pointer (&lane->saved, vf_freeze_unref);
   g_ptr_array_unref (lane->ended);
+  g_ptr_array_unref (lane->members);
   g_clear_pointer (&lane->undo, vf_thaw_plan_free);
   g_clear_pointer (&lane->undo_for, vf_request_free);
   g_clear_error (&lane->undo_error);
@@ -122,7 +124,7 @@ is_wanted (gpointer data)
 {
   VfLane *lane = data;
 
-  return lane->current == NULL || !lane->current->answered;
+  return lane->current == NULL || !(lane->current->answered || lane->current->unwanted);
 }
 
 static void
@@ -237,6 +239,7 @@ lane_step (VfLane *lane)
   lane->busy_stepping = FALSE;
   lane_sweep_records (lane);
   lane_show (lane);
+  lane_tell_members (lane);
   if (lane->world->settled != NULL && vf_lane_is_settled (lane))
     lane->world->settled (lane->world->settled_data);
   vf_domain_unref (lane->domain);

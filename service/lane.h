@@ -31,11 +31,20 @@ struct _VfRequest {
   void (*done) (VfRequest *request, VfFreeze *freeze, const GError *error, gpointer data);
   gpointer data;
 
+  /* Of a group (group.h), else NULL: the guest is frozen, and nobody is told of the freeze until
+   * vf_lane_commit(); done tells of failures alone. */
+  void (*frozen) (VfRequest *request, gpointer data);
+  /* Of a group: the lane has done something; see vf_lane_is_through(). */
+  void (*stepped) (VfRequest *request, gpointer data);
+  guint64 group; /* its number in the journal */
+
   /* The lane's: */
   VfLane *lane;
   VfAlarm *alarm;
   gboolean reserved; /* counts against the limits */
   gboolean answered;
+  gboolean unwanted; /* of a group that has failed: to be undone */
+  VfFreeze *freeze;  /* of a group, once the guest is frozen; a reference */
 };
 
 VfRequest *vf_request_new (void);
@@ -46,6 +55,21 @@ void vf_lane_free (VfLane *lane);
 
 /* Takes the request. A freeze asked for by a caller that has left is not for here: look first. */
 void vf_lane_request (VfLane *lane, VfRequest *request);
+
+/*
+ * Of a group, in this order. Reserve: what can be refused at once; counts against the limits from
+ * now on. Then vf_lane_request(). Commit: the freeze is an ordinary one from now on (returned,
+ * borrowed). Cancel: whatever it did is undone, before anything else; done may be called, and have
+ * no error where it had not failed by itself. Through: nothing of it can be thawed any more (but
+ * may have to wait for others). Leave: the lane forgets about it.
+ */
+gboolean vf_lane_reserve (VfLane *lane, VfRequest *request, GError **error);
+VfFreeze *vf_lane_commit (VfRequest *request);
+void vf_lane_cancel (VfRequest *request);
+gboolean vf_lane_is_through (VfRequest *request);
+void vf_lane_leave (VfRequest *request);
+/* What a caller is told where the journal cannot be written; error may be NULL. */
+GError *vf_lane_journal_error (VfLane *lane, const GError *error);
 
 typedef void (*VfAnswer) (const GError *error, gpointer data);
 

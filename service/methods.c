@@ -8,6 +8,7 @@
 static const VfMethodRule rules[] = {
   { "org.freedesktop.DBus.ObjectManager", "GetManagedObjects", NULL, VF_OWNER_NO_MATTER },
   { MANAGER, "GetDomain", NULL, VF_OWNER_NO_MATTER },
+  { MANAGER, "FreezeDomains", VF_ACTION_FREEZE, VF_OWNER_NO_MATTER },
   { DOMAIN, "Freeze", VF_ACTION_FREEZE, VF_OWNER_NO_MATTER },
   { DOMAIN, "FreezeWithOptions", VF_ACTION_FREEZE, VF_OWNER_NO_MATTER },
   { DOMAIN, "GetFilesystems", VF_ACTION_INSPECT, VF_OWNER_NO_MATTER },

@@ -3,7 +3,7 @@
 
 #include "error.h"
 #include "fault.h"
-#include "lane.h"
+#include "group.h"
 
 #include <string.h>
 
@@ -151,6 +151,7 @@ vf_registry_new (VfHypervisor *hypervisor, VfClock *clock, VfConfig *config,
   world->observer_data = observer_data;
   world->next_number = 1;
   world->freezes = g_hash_table_new_full (NULL, NULL, (GDestroyNotify) vf_freeze_unref, NULL);
+  world->groups = g_hash_table_new_full (NULL, NULL, (GDestroyNotify) vf_group_free, NULL);
   world->user_count = g_hash_table_new (NULL, NULL);
   registry->domains
       = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, (GDestroyNotify) vf_domain_unref);
@@ -164,6 +165,7 @@ vf_registry_new (VfHypervisor *hypervisor, VfClock *clock, VfConfig *config,
 void
 vf_registry_free (VfRegistry *registry)
 {
+  g_hash_table_unref (registry->world.groups);
   g_hash_table_unref (registry->world.freezes);
   g_hash_table_unref (registry->domains);
   g_hash_table_unref (registry->saved);
@@ -237,7 +239,8 @@ domain_of (VfRegistry *registry, const VfRecord *record)
 static gboolean
 may_go_on (VfRegistry *registry, const VfRecord *record)
 {
-  return record->phase == VF_PHASE_HELD && !record->damaged && record->deadline > vf_clock_now ()
+  return record->phase == VF_PHASE_HELD && !record->damaged && !record->half_done
+         && record->deadline > vf_clock_now ()
          && (record->lease || g_strcmp0 (record->bus_id, registry->world.bus_id) == 0);
 }
 
@@ -282,6 +285,8 @@ vf_registry_recover (VfRegistry *registry, gboolean adopt)
                      "“virtfreezed --release-all --uri %s”",
                      record->uuid, record->uri, record->uri);
       }
+  VF_FAULT ("adopt-groups");
+  vf_journal_give_up_groups (registry->world.journal);
 }
 
 /* --- finding -------------------------------------------------------------------------------- */

@@ -54,6 +54,7 @@ typedef struct {
   char *bus_id;
   guint64 next_number;             /* of freezes, where there is no journal */
   GHashTable *freezes;             /* VfFreeze* set, with a reference: all that have an object */
+  GHashTable *groups;              /* VfGroup* set, owned: that are not complete, or not undone */
   GHashTable *user_count;          /* uid → freezes, also those being made */
   guint count;                     /* the same, of all users */
   void (*settled) (gpointer data); /* a lane has nothing left to do; may be NULL */

@@ -63,6 +63,16 @@ class Client(Connection):
     def domain(self, name: str = "test") -> str:
         return self.do(ROOT, "GetDomain", "s", name)
 
+    def begin_group(self, *requests, interactive: bool = False, **options) -> Pending:
+        """FreezeDomains. Each request is a domain, or a domain and its disks."""
+        pairs = [(request, []) if isinstance(request, str) else (request[0], list(request[1:]))
+                 for request in requests]
+        return self.begin(ROOT, "FreezeDomains", "a(oas)a{sv}", pairs, pack_options(options),
+                          interactive=interactive)
+
+    def freeze_group(self, *requests, **options) -> list[str]:
+        return self.begin_group(*requests, **options).result()
+
     def objects(self) -> dict[str, dict]:
         """Path → properties."""
         objects = self.call(NAME, ROOT, "org.freedesktop.DBus.ObjectManager.GetManagedObjects")
