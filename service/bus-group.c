@@ -49,19 +49,18 @@ static gboolean
 read_part (BusCall *call, const char *path, GVariant *disks, GVariant *options, GError **error)
 {
   VfDomain *domain = find_domain (call->bus, path);
-  g_autofree char *shown = NULL;
   BusCall *part;
 
   if (domain == NULL)
     {
       gboolean connected = vf_registry_is_connected (call->bus->registry);
 
-      shown = vf_text_shorten (path);
       g_set_error (error, VF_ERROR, connected ? VF_ERROR_UNKNOWN_DOMAIN : VF_ERROR_DISCONNECTED,
-                   connected ? "There is no domain “%s”; GetDomain() tells the paths of domains"
-                             : "There is no connection to libvirt to ask for domain “%s”; it is "
-                               "being retried",
-                   shown);
+                   connected
+                       ? "There is no domain “%.200s”; GetDomain() tells the paths of domains"
+                       : "There is no connection to libvirt to ask for domain “%.200s”; it is "
+                         "being retried",
+                   path);
       return FALSE;
     }
   if (is_named (call, domain))

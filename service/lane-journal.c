@@ -305,6 +305,7 @@ vf_lane_adopt (VfLane *lane, const VfRecord *record, gboolean hold)
       && !lane_record (lane, freeze, VF_PHASE_ENDED, &error))
     g_warning ("Cannot write to the journal: %s", error->message);
   g_ptr_array_add (lane->ended, freeze); /* swept when nothing is owed for it */
+  lane_sweep_records (lane);
   lane_show (lane);
   return NULL;
 }

@@ -96,10 +96,15 @@ class Case:
         self._service = FaultyService(self._bus, self.place, self._uri, self._state_dir)
         self.wait_death()
 
+    def _domains(self) -> list[str]:
+        return [self.domain]
+
     def _wait_agent(self):
         """Until it knows as much as libvirt does."""
         with self._bus.client() as client:
-            client.watch().wait_property(self.domain, "AgentConnected", True)
+            client.watch()
+            for domain in self._domains():
+                client.wait_property(domain, "AgentConnected", True)
 
     def client(self) -> Client:
         self._clients.append(self._bus.client())

@@ -194,6 +194,19 @@ def new_guest(libvirtd, image):
         guest.remove()
 
 
+@pytest.fixture(scope="session")
+def booted_second_guest(libvirtd, image):
+    return Guest(libvirtd, image, "second", SMALL).start()
+
+
+@pytest.fixture
+def second_guest(booted_second_guest):
+    """One more that is shared, for what concerns two."""
+    yield booted_second_guest
+    if wrong := booted_second_guest.mend():
+        pytest.fail(f"the test left the second guest behind: {', '.join(wrong)}")
+
+
 @pytest.fixture
 def hook(guest):
     """Sets what the agent runs around a freeze, for this test."""

@@ -11,6 +11,7 @@ import time
 import pytest
 
 pytest.register_assert_rewrite("crash")
+import test_group_crash
 from crash import Case, Holder, places_in_source
 from harness.client import MS, S
 from harness.guest import wait_until
@@ -336,4 +337,4 @@ def test_killed_while_the_guest_thaws(case):
 def test_each_place_of_the_source_is_died_at():
     places = places_in_source()
     assert len(places) == len(set(places)), "a name is used twice"
-    assert set(places) == {place for _, place in CASES}
+    assert set(places) == {place for _, place in CASES + test_group_crash.CASES}

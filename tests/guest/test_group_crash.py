@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""SIGKILL of the service while it freezes two guests as a group, at each place between two durable
+states: afterwards both are held, or none is. See test_crash.py."""
+
+import pytest
+
+pytest.register_assert_rewrite("crash")
+from crash import Case, Holder, records
+from harness.client import Client
+from harness.guest import wait_until
+from service import Standstill, assert_thawed
+
+SCENARIOS = {}
+
+
+def scenario(*places):
+    """Declares where the service can die in it."""
+    def add(function):
+        SCENARIOS[function.__name__] = function, places
+        return function
+    return add
+
+
+class GroupCase(Case):
+    """With a second guest. A scenario returns the holders of the first, and of the second."""
+
+    def __init__(self, guest, second, bus, place):
+        super().__init__(guest, bus, place)
+        self.second = second
+        self.second_domain = (
+            f"/org/virtfreeze1/domain/_{second.virsh('domuuid').replace('-', '_')}")
+
+    def _domains(self):
+        return [self.domain, self.second_domain]
+
+    def begin_group(self, client: Client | None = None, **options) -> Client:
+        client = client or self.client()
+        client.begin_group(*self._domains(), **options)
+        return client
+
+    def check(self, holders: tuple[list[Holder], list[Holder]]):
+        self.start()
+        root = self.client().watch()
+        for guest, domain, names in zip((self.guest, self.second), self._domains(), holders):
+            root.wait_property(domain, "FreezeState", "frozen" if names else "thawed")
+            freezes = {path: root.properties(path) for path in root.freezes(domain)}
+            assert all(properties["State"] == "held" for properties in freezes.values())
+            assert (sorted(properties["Owner"] for properties in freezes.values())
+                    == sorted(holder.owner for holder in names))
+            if names:
+                Standstill(guest)
+            else:
+                assert_thawed(guest)
+        if self._standstill:
+            self._standstill.check()
+        for path, properties in root.objects().items():
+            if "/freeze/" in path:
+                [holder] = {holder.owner: holder for holder in (*holders[0], *holders[1])
+                            if holder.owner == properties["Owner"]}.values()
+                assert self._guest_of(path).agent_frozen()
+                holder.client.thaw(path)
+        self._check_end()
+
+    def _guest_of(self, path):
+        return self.guest if path.startswith(self.domain) else self.second
+
+    def _check_end(self):
+        """Nothing is left of it, and all works."""
+        assert records(self._state_dir) == []
+        client = self.client()
+        freezes = client.freeze_group(*self._domains())
+        assert self.guest.agent_frozen() and self.second.agent_frozen()
+        for freeze in freezes:
+            client.thaw(freeze)
+        assert_thawed(self.guest)
+        assert_thawed(self.second)
+        assert records(self._state_dir) == []
+
+
+def all_or_none(case: GroupCase, client: Client):
+    held = [Holder(client, None, client.name)] if case.place == "group-committed" else []
+    return held, held
+
+
+FREEZING = ("freeze-unrecorded", "freeze-recorded", "freeze-called", "freeze-answered")
+RECORDED = ("held-recorded", "group-uncommitted", "group-committed")
+THAWING = ("thaw-uncalled", "thaw-called", "thaw-answered", "thaw-forgotten")
+ADOPTING = ("adopt-read", "adopt-one", "adopt-groups", "adopt-nameless")
+
+
+@scenario("group-begun", *FREEZING, *RECORDED)
+def group(case):
+    case.start_faulty()
+    client = case.begin_group()
+    case.wait_death()
+    return all_or_none(case, client)
+
+
+@scenario(*RECORDED)
+def group_of_leases(case):
+    case.start_faulty()
+    client = case.begin_group(lifetime="lease")
+    case.wait_death()
+    return all_or_none(case, client)
+
+
+@scenario("group-begun", *RECORDED)
+def group_joins(case):
+    """The first guest is frozen already, and stays so for its holder."""
+    case.start()
+    first = case.freeze()
+    case.expect_standstill()
+    case.kill()
+    case.start_faulty()
+    client = case.begin_group()
+    case.wait_death()
+    both, second = all_or_none(case, client)
+    return [first, *both], second
+
+
+@scenario("group-uncommitted")
+def another_joins_the_group(case):
+    """The first guest is frozen for a group that is not complete, and for somebody else, who keeps
+    his freeze."""
+    case.start_faulty()
+    case.second.set_hook("#!/bin/sh\n[ $1 = thaw ] || sleep 1\n")
+    client = case.begin_group()
+    root = case.client().watch()
+    root.wait_property(case.domain, "FreezeState", "frozen")
+    other = case.freeze()
+    case.expect_standstill()
+    case.wait_death()
+    case.second.set_hook()
+    assert client is not other.client
+    return [other], []
+
+
+# The second guest fails when the first is frozen.
+
+FAILING_HOOK = """#!/bin/sh
+[ $1 = freeze ] || exit 0
+until [ -e /run/fail ]; do usleep 10000; done
+exit 1
+"""
+
+
+@scenario("end-unrecorded", "end-recorded", "group-given-up", *THAWING)
+def group_fails(case):
+    case.second.check("rm -f /run/fail")
+    case.second.set_hook(FAILING_HOOK)
+    case.start_faulty()
+    case.begin_group()
+    case.client().watch().wait_property(case.domain, "FreezeState", "frozen")
+    case.second.check("touch /run/fail")
+    case.wait_death()
+    case.second.set_hook()
+    return [], []
+
+
+@scenario("end-recorded", "group-given-up", "thaw-called")
+def caller_of_the_group_vanishes(case):
+    case.second.set_hook("#!/bin/sh\n[ $1 = thaw ] || sleep 1\n")
+    case.start_faulty()
+    client = case.begin_group()
+    case.client().watch().wait_property(case.domain, "FreezeState", "frozen")
+    client.close()
+    case.wait_death()
+    case.second.set_hook()
+    return [], []
+
+
+# Killed again while it takes up what an earlier one left
+
+@scenario(*ADOPTING, *THAWING)
+def adoption_of_a_half_done_group(case):
+    case.start_faulty("group-uncommitted")
+    case.begin_group(lifetime="lease")
+    case.wait_death()
+    assert len(records(case._state_dir)) == 3
+    case.recover_faulty()
+    return [], []
+
+
+@scenario(*ADOPTING)
+def adoption_of_a_complete_group(case):
+    case.start_faulty("group-committed")
+    client = case.begin_group()
+    case.wait_death()
+    assert len(records(case._state_dir)) == 2
+    case.recover_faulty()
+    return [Holder(client, None, client.name)], [Holder(client, None, client.name)]
+
+
+CASES = [(name, place) for name, (_, places) in SCENARIOS.items() for place in places]
+
+
+@pytest.fixture
+def case(request, guest, second_guest, bus, polkit):
+    name, place = request.param
+    case = GroupCase(guest, second_guest, bus, place)
+    case.scenario = SCENARIOS[name][0]
+    yield case
+    assert not (wrong := case.close()), wrong
+
+
+@pytest.mark.parametrize("case", CASES, indirect=True, ids="-at-".join)
+def test_killed(case):
+    case.check(case.scenario(case))
+
+
+def test_killed_while_one_of_two_guests_freezes(guest, second_guest, bus, polkit):
+    case = GroupCase(guest, second_guest, bus, "under-way")
+    case.start()
+    second_guest.set_hook("#!/bin/sh\necho $1 >/run/hook-at\nsleep 0.5\n")
+    second_guest.check("rm -f /run/hook-at")
+    case.begin_group()
+    case.client().watch().wait_property(case.domain, "FreezeState", "frozen")
+    wait_until(lambda: second_guest.sh("cat /run/hook-at")[1] == "freeze\n", 10, "freeze under way")
+    case.kill()
+    second_guest.set_hook()
+    case.check(([], []))
+    assert not (wrong := case.close()), wrong
