@@ -13,7 +13,7 @@ typedef struct {
 
 struct _VfGroup {
   VfWorld *world;
-  guint64 number;     /* in the journal */
+  guint64 number;     /* in the journal; 0: it is not there */
   GPtrArray *members; /* Member* */
   guint frozen;       /* members whose guests are */
   gint64 deadline;
@@ -119,6 +119,14 @@ first_error (VfGroup *group)
   g_assert_not_reached ();
 }
 
+/* What it has recorded counts no longer. */
+static void
+give_up (VfGroup *group)
+{
+  if (group->number != 0 && vf_journal_give_up_group (group->world->journal, group->number))
+    group->number = 0;
+}
+
 static void fail (VfGroup *group);
 
 /* Answers when the time has come. The group may be gone afterwards. */
@@ -135,7 +143,10 @@ look (VfGroup *group)
     }
   if (group->failed
       && (group->world->stopping || vf_clock_now () >= group->deadline || is_undone (group)))
-    end (group, NULL, first_error (group));
+    {
+      give_up (group); /* where the journal could not be written before */
+      end (group, NULL, first_error (group));
+    }
 }
 
 static void
@@ -148,16 +159,15 @@ fail (VfGroup *group)
   for (guint i = 0; i < group->members->len; i++)
     vf_lane_cancel (((Member *) g_ptr_array_index (group->members, i))->request);
   VF_FAULT ("group-given-up");
-  if (group->number != 0)
-    vf_journal_give_up_group (group->world->journal, group->number);
+  give_up (group);
   group->busy--;
 }
 
 /* --- what lanes tell ---------------------------------------------------------------------------- */
 
+/* The others do not wait for what it has to undo. */
 static void
-on_failed (VfRequest *request G_GNUC_UNUSED, VfFreeze *freeze G_GNUC_UNUSED, const GError *error,
-           gpointer data)
+on_failing (VfRequest *request G_GNUC_UNUSED, const GError *error, gpointer data)
 {
   Member *member = data;
   VfGroup *group = member->group;
@@ -169,6 +179,14 @@ on_failed (VfRequest *request G_GNUC_UNUSED, VfFreeze *freeze G_GNUC_UNUSED, con
       && !(group->failed && g_error_matches (error, VF_ERROR, VF_ERROR_TIMEOUT)))
     member->error = g_error_copy (error);
   fail (group);
+}
+
+static void
+on_failed (VfRequest *request, VfFreeze *freeze G_GNUC_UNUSED, const GError *error, gpointer data)
+{
+  VfGroup *group = ((Member *) data)->group;
+
+  on_failing (request, error, data);
   look (group);
 }
 
@@ -209,6 +227,7 @@ vf_group_add (VfGroup *group, VfDomain *domain, VfRequest *request, GError *erro
   member->error = error;
   request->done = on_failed;
   request->frozen = on_frozen;
+  request->failing = on_failing;
   request->stepped = on_stepped;
   request->data = member;
   g_ptr_array_add (group->members, member);
@@ -242,6 +261,7 @@ begin_journal (VfGroup *group)
   group->number = vf_journal_next_number (journal);
   if (group->number == 0 || !vf_journal_begin_group (journal, group->number, &error))
     {
+      group->number = 0;
       first->error = vf_lane_journal_error (first->domain->lane, error);
       return FALSE;
     }

@@ -302,13 +302,16 @@ is_held (VfJournal *journal, guint64 group)
   return FALSE;
 }
 
-void
+gboolean
 vf_journal_give_up_group (VfJournal *journal, guint64 group)
 {
   g_autoptr (GError) error = NULL;
 
-  if (!is_held (journal, group) && !vf_journal_end_group (journal, group, &error))
+  if (is_held (journal, group))
+    return FALSE;
+  if (!vf_journal_end_group (journal, group, &error))
     g_warning ("%s", error->message);
+  return TRUE;
 }
 
 void

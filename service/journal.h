@@ -83,8 +83,8 @@ GPtrArray *vf_journal_read (VfJournal *journal, const char *uri);
  */
 gboolean vf_journal_begin_group (VfJournal *journal, guint64 group, GError **error);
 gboolean vf_journal_end_group (VfJournal *journal, guint64 group, GError **error);
-/* The group has failed: ended, unless some record that says “held” could not be changed. */
-void vf_journal_give_up_group (VfJournal *journal, guint64 group);
+/* The group has failed: ended, unless (FALSE) some record that says “held” could not be changed. */
+gboolean vf_journal_give_up_group (VfJournal *journal, guint64 group);
 /* The same for all that there are. */
 void vf_journal_give_up_groups (VfJournal *journal);
 

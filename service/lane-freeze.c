@@ -461,8 +461,11 @@ record (VfLane *lane, const VfCall *call)
       vf_ledger_release (lane->ledger, freeze->number);
       if (vf_plan_needs_freeze (freeze->plan))
         g_ptr_array_add (lane->ended, vf_freeze_ref (freeze)); /* as “freezing” it is thawed, too */
+      else
+        lane_forget_record (lane, freeze);
+      if (request->frozen != NULL)
+        request->freeze = vf_freeze_ref (freeze); /* its group waits for that */
       g_autoptr (GError) problem = vf_lane_journal_error (lane, cause);
-
       lane_answer (request, NULL, problem);
       vf_request_free (request);
       vf_freeze_unref (freeze);

@@ -354,6 +354,8 @@ lane_set_undo (VfLane *lane, GPtrArray *filesystems, gboolean in_doubt, VfFreeze
   lane->undo_for = request;
   lane->undo_error = error;
   forget_debts (lane);
+  if (request != NULL && request->failing != NULL && !request->answered)
+    request->failing (request, error, request->data);
 }
 
 void

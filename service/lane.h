@@ -34,6 +34,9 @@ struct _VfRequest {
   /* Of a group (group.h), else NULL: the guest is frozen, and nobody is told of the freeze until
    * vf_lane_commit(); done tells of failures alone. */
   void (*frozen) (VfRequest *request, gpointer data);
+  /* Of a group: it has failed, and is being undone; done comes when that is through. error is NULL
+   * where it did not fail by itself. */
+  void (*failing) (VfRequest *request, const GError *error, gpointer data);
   /* Of a group: the lane has done something; see vf_lane_is_through(). */
   void (*stepped) (VfRequest *request, gpointer data);
   guint64 group; /* its number in the journal */

@@ -38,9 +38,9 @@ def number_of(path: str) -> int:
 class FaultyService(Service):
     """Dies when it comes to the place."""
 
-    def __init__(self, bus: Bus, place: str, uri: str, state_dir: Path):
+    def __init__(self, bus: Bus, place: str, uri: str, state_dir: Path, config: str = CONFIG):
         self.config = bus.new_file("virtfreezed.conf")
-        self.set_config(CONFIG)
+        self.set_config(config)
         self.state_dir = state_dir
         Process.__init__(
             self,
@@ -65,6 +65,8 @@ class Holder:
 class Case:
     """One death: what is done before, at which place it dies, and what must be true afterwards."""
 
+    config = CONFIG
+
     def __init__(self, guest: Guest, bus: Bus, place: str):
         self.guest = guest
         self.place = place
@@ -83,17 +85,20 @@ class Case:
 
     def start(self):
         """The ordinary service."""
-        self._service = Service(self._bus, config=CONFIG, uri=self._uri, state_dir=self._state_dir)
+        self._service = Service(self._bus, config=self.config, uri=self._uri,
+                                state_dir=self._state_dir)
         self._wait_agent()
 
     def start_faulty(self, place: str | None = None):
-        self._service = FaultyService(self._bus, place or self.place, self._uri, self._state_dir)
+        self._service = FaultyService(self._bus, place or self.place, self._uri, self._state_dir,
+                                      self.config)
         self._bus.wait_name(NAME, self._service)
         self._wait_agent()
 
     def recover_faulty(self):
         """It dies before anybody can call it, or soon afterwards."""
-        self._service = FaultyService(self._bus, self.place, self._uri, self._state_dir)
+        self._service = FaultyService(self._bus, self.place, self._uri, self._state_dir,
+                                      self.config)
         self.wait_death()
 
     def _domains(self) -> list[str]:

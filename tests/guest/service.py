@@ -207,6 +207,44 @@ def second_guest(booted_second_guest):
         pytest.fail(f"the test left the second guest behind: {', '.join(wrong)}")
 
 
+class Gate:
+    """A guest freezes when the test opens it: until then its agent's hook waits."""
+
+    HOOK = """#!/bin/sh
+[ $1 = freeze ] || exit 0
+echo waits >/run/gate.log
+until [ -e /run/gate ]; do usleep 10000; done
+exit $(cat /run/gate)
+"""
+
+    def __init__(self, guest: Guest):
+        self._guest = guest
+        self.close()
+
+    def close(self):
+        self._guest.check("rm -f /run/gate /run/gate.log")
+        self._guest.set_hook(self.HOOK)
+
+    def open(self, status: int = 0):
+        """With another status the hook fails, and so does the freeze."""
+        self._guest.check(f"echo {status} >/run/gate.new; mv /run/gate.new /run/gate")
+
+    def wait(self):
+        """Until a freeze stands before it."""
+        wait_until(lambda: self._guest.sh("cat /run/gate.log")[1] == "waits\n", 20, "freeze")
+
+    def remove(self):
+        self.open()
+        self._guest.set_hook()
+
+
+@pytest.fixture
+def second_gate(second_guest):
+    gate = Gate(second_guest)
+    yield gate
+    gate.remove()
+
+
 @pytest.fixture
 def hook(guest):
     """Sets what the agent runs around a freeze, for this test."""

@@ -1,19 +1,15 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """FreezeDomains on real guests: all of them or none, by their own word."""
 
-import json
-import statistics
-import subprocess
-import threading
+import signal
 import time
 
 import pytest
 
-from harness.client import MS, S, fails
-from harness.guest import SMALL, wait_until
-from service import Standstill, assert_thawed, writers
+from harness.client import S, fails
+from service import Standstill, assert_thawed
 
-LATER_HOOK = "#!/bin/sh\n[ $1 = thaw ] || sleep 1\n"
+CONFIG = "AgentTimeout=15s\nFreezeTimeout=20s\nVerifyInterval=500ms\n"
 
 
 @pytest.fixture
@@ -26,9 +22,15 @@ def domains(guest, second_guest, root):
 
 
 @pytest.fixture
-def second_hook(second_guest):
-    yield second_guest.set_hook
-    second_guest.set_hook()
+def begin(root, domains, second_gate):
+    """Begins a group; returns when the first guest is frozen, and the second waits at the gate."""
+    def begin(client, **options):
+        root.history.clear()
+        call = client.begin_group(*domains, **options)
+        root.wait_property(domains[0], "FreezeState", "frozen", 20)
+        second_gate.wait()
+        return call
+    return begin
 
 
 def added(root) -> list[str]:
@@ -65,16 +67,14 @@ def test_a_snapshot_of_two_guests_has_no_gap(guest, second_guest, connect, domai
         assert_thawed(each)
 
 
-def test_nothing_appears_before_both_are_frozen(guest, root, connect, domains, second_hook):
-    second_hook(LATER_HOOK)
+def test_nothing_appears_before_both_are_frozen(guest, root, connect, domains, begin, second_gate):
     client = connect()
-    root.history.clear()
-    call = client.begin_group(*domains)
-    root.wait_property(domains[0], "FreezeState", "frozen")
+    call = begin(client)
     assert guest.agent_frozen()
     assert root.get(domains[1], "FreezeState") == "freezing"
     assert added(root) == [] == root.freezes()
     assert root.get(domains[0], "Freezes") == []
+    second_gate.open()
     freezes = call.result()
     assert added(root) == freezes == root.freezes()
     assert [root.get(domain, "Freezes") for domain in domains] == [[freeze] for freeze in freezes]
@@ -82,26 +82,30 @@ def test_nothing_appears_before_both_are_frozen(guest, root, connect, domains, s
         client.thaw(freeze)
 
 
-def test_each_hold_begins_when_its_own_guest_is_frozen(root, connect, domains, second_hook):
-    second_hook(LATER_HOOK)
-    freezes = connect().freeze_group(*domains, hold=30 * S)
+def test_each_hold_begins_when_its_own_guest_is_frozen(root, connect, begin, second_gate):
+    client = connect()
+    call = begin(client, hold=30 * S)
+    opened = time.time() * S
+    second_gate.open()
+    freezes = call.result()
     created, deadlines = zip(*((root.get(freeze, "Created"), root.get(freeze, "Deadline"))
                                for freeze in freezes))
-    assert created[1] - created[0] > 0.5 * S
-    for begin, end in zip(created, deadlines):
-        assert abs(end - begin - 30 * S) < S / 10
+    assert created[0] < opened < created[1]
+    for start, end in zip(created, deadlines):
+        assert abs(end - start - 30 * S) < S / 10
+    for freeze in freezes:
+        client.thaw(freeze)
 
 
-def test_others_join_and_leave_meanwhile(guest, root, connect, domains, second_hook):
-    second_hook(LATER_HOOK)
+def test_others_join_and_leave_meanwhile(guest, root, connect, domains, begin, second_gate):
     client, other = connect(), connect()
-    call = client.begin_group(*domains)
-    root.wait_property(domains[0], "FreezeState", "frozen")
+    call = begin(client)
     single = other.freeze(domains[0])
     assert root.freezes() == [single]
     standstill = Standstill(guest)
     other.thaw(single)
     standstill.check()
+    second_gate.open()
     freezes = call.result()
     standstill.check()
     for freeze in freezes:
@@ -112,153 +116,131 @@ def test_others_join_and_leave_meanwhile(guest, root, connect, domains, second_h
 # One fails
 
 def assert_none(guests, root, domains):
-    assert root.freezes() == []
+    assert added(root) == [] == root.freezes()
     for domain in domains:
-        root.wait_property(domain, "FreezeState", "thawed")
+        root.wait_property(domain, "FreezeState", "thawed", 20)
     for each in guests:
         assert_thawed(each)
 
 
-def seen_by_each(guests, call):
-    """The error of the call, and whether each guest's agent says that it is thawed as soon as it is
-    there."""
-    with fails("AgentFailed", "AgentUnavailable", "NotRunning") as caught:
-        call.result()
-    return caught.value, [not each.agent_frozen() for each in guests]
-
-
 def test_a_failing_guest_thaws_the_other_before_the_error(guest, second_guest, root, connect,
-                                                          domains, second_hook):
-    second_hook("#!/bin/sh\n[ $1 = thaw ] && exit 0\nsleep 1\nexit 1\n")
-    root.history.clear()
-    call = connect().begin_group(*domains)
-    root.wait_property(domains[0], "FreezeState", "frozen")
+                                                          domains, begin, second_gate):
+    call = begin(connect())
     Standstill(guest)
-    error, thawed = seen_by_each((guest, second_guest), call)
-    assert thawed == [True, True]
-    assert "“second”" in error.message and error.name.endswith("AgentFailed")
-    assert added(root) == []
-    assert_none((guest, second_guest), root, domains)
-
-
-def test_a_hung_agent_thaws_the_other_before_the_error(guest, second_guest, root, connect,
-                                                       domains):
-    """Whichever of the two it is."""
-    guests = guest, second_guest
-    for hung, other in (guests, guests[::-1]):
-        hung.stop_agent()
-        begin = time.monotonic()
-        call = connect().begin_group(*domains)
-        root.wait_property(root.domain(other.name), "FreezeState", "frozen")
-        with fails("AgentUnavailable", match=f"“{hung.name}”"):
-            call.result()
-        assert not other.agent_frozen()
-        assert time.monotonic() - begin < 5.5   # FreezeTimeout is 5 s
-        hung.cont_agent()
-        assert_none(guests, root, domains)
-
-
-def test_a_guest_that_is_too_slow(guest, second_guest, root, connect, domains, second_hook):
-    """At FreezeTimeout the thaws are owed: that of the slow one as long as it takes."""
-    second_hook("#!/bin/sh\n[ $1 = thaw ] || sleep 1.9\n")
-    guest.set_hook()
-    client = connect()
-    begin = time.monotonic()
-    # Its first freeze takes nearly as long as the agent may.
-    for _ in range(2):
-        second_guest.stop_agent()
-        call = client.begin_group(*domains)
-        root.wait_property(domains[0], "FreezeState", "frozen")
-        with fails("AgentUnavailable", "Timeout", match="“second”"):
-            call.result()
-        second_guest.cont_agent()
-        for domain in domains:
-            root.wait_property(domain, "FreezeState", "thawed")
-    assert time.monotonic() - begin < 30
-    assert_none((guest, second_guest), root, domains)
-
-
-def test_the_error_is_that_of_the_first_request(guest, second_guest, root, connect, domains):
-    second_guest.suspend()
-    guest.kill_agent()
-    for domain in domains[:1]:
-        root.wait_property(domain, "AgentConnected", False)
-    root.wait_property(domains[1], "State", "paused")
-    client = connect()
-    with fails("NotRunning", match="“second”"):
-        client.freeze_group(domains[1], domains[0])
-    with fails("NotRunning", match="“second”"):
-        client.freeze_group(*domains)   # known before anything is tried
-    second_guest.resume()
-    guest.start_agent()
-
-
-def test_a_guest_that_is_reset_meanwhile(guest, second_guest, root, connect, domains, second_hook):
-    second_hook("#!/bin/sh\n[ $1 = thaw ] || sleep 1.5\n")
-    call = connect().begin_group(*domains)
-    root.wait_property(domains[0], "FreezeState", "frozen")
-    guest.reset(wait=False)
-    with fails("ConsistencyLost", match=f"“{guest.name}”.*reset"):
+    second_gate.open(1)
+    with fails("AgentFailed", match="“second”"):
         call.result()
+    assert not guest.agent_frozen()
+    assert not second_guest.agent_frozen()
+    assert_none((guest, second_guest), root, domains)
+
+
+@pytest.mark.config("AgentTimeout=5s\nFreezeTimeout=15s\nVerifyInterval=500ms\n")
+@pytest.mark.parametrize("hung", [0, 1])
+def test_a_hung_agent_thaws_the_other_before_the_error(guest, second_guest, root, connect, domains,
+                                                       hung):
+    guests = guest, second_guest
+    guests[hung].stop_agent()
+    call = connect().begin_group(*domains)
+    root.wait_property(domains[1 - hung], "FreezeState", "frozen", 20)
+    with fails("AgentUnavailable", match=f"“{guests[hung].name}”"):
+        call.result(20)
+    assert not guests[1 - hung].agent_frozen()
+    guests[hung].cont_agent()
+    assert_none(guests, root, domains)
+
+
+@pytest.mark.config("AgentTimeout=15s\nFreezeTimeout=6s\nVerifyInterval=500ms\n")
+def test_a_guest_slower_than_freeze_timeout(guest, second_guest, root, connect, domains, begin,
+                                            second_gate):
+    """Its thaw is owed, as that of the other is, which is done at once."""
+    start = time.monotonic()
+    call = begin(connect())
+    with fails("Timeout", match="“second”"):
+        call.result(20)
+    assert 5.5 < time.monotonic() - start < 10
+    root.wait_property(domains[0], "FreezeState", "thawed", 20)
+    assert_thawed(guest)
+    assert root.get(domains[1], "FreezeState") == "freezing"
+    second_gate.open()
+    assert_none((guest, second_guest), root, domains)
+
+
+def test_what_is_known_to_fail_fails_before_anything_is_frozen(second_guest, root, connect, domains):
+    second_guest.suspend()
+    root.wait_property(domains[1], "State", "paused")
+    root.history.clear()
+    for order in domains, domains[::-1]:
+        with fails("NotRunning", match="“second”"):
+            connect().freeze_group(*order)
+    root.sync_service()
+    assert root.signals() == []
+    second_guest.resume()
+
+
+def test_a_guest_that_is_reset_meanwhile(guest, second_guest, root, connect, domains, begin,
+                                         second_gate):
+    call = begin(connect())
+    guest.reset(wait=False)
+    root.wait_property(domains[0], "FreezeState", "thawed", 20)
+    second_gate.open()
+    with fails("ConsistencyLost", match=f"“{guest.name}”.*reset"):
+        call.result(20)
     assert not second_guest.agent_frozen()
     guest.wait_ready()
+    root.wait_property(domains[0], "AgentConnected", True)
     assert_none((guest, second_guest), root, domains)
 
 
 def test_a_guest_that_is_thawed_outside_meanwhile(guest, second_guest, root, connect, domains,
-                                                  second_hook):
-    second_hook("#!/bin/sh\n[ $1 = thaw ] || sleep 1.8\n")
-    call = connect().begin_group(*domains)
-    root.wait_property(domains[0], "FreezeState", "frozen")
+                                                  begin, second_gate):
+    call = begin(connect())
     guest.virsh("domfsthaw")
-    with fails("ConsistencyLost", match=f"“{guest.name}”"):   # found by verification
-        call.result()
+    root.wait_property(domains[0], "FreezeState", "thawed", 20)   # found by verification
+    second_gate.open()
+    with fails("ConsistencyLost", match=f"“{guest.name}”"):
+        call.result(20)
     assert_none((guest, second_guest), root, domains)
 
 
-def test_a_hold_that_is_over_before_the_others_are_frozen(guest, second_guest, root, connect,
-                                                          domains, second_hook):
-    second_hook(LATER_HOOK)
+def test_a_hold_that_is_over_before_the_other_is_frozen(guest, second_guest, root, connect, domains,
+                                                        begin, second_gate):
+    call = begin(connect(), hold=3 * S)
+    root.wait_property(domains[0], "FreezeState", "thawed", 20)
+    second_gate.open()
     with fails("ConsistencyLost", match=f"“{guest.name}”"):
-        connect().freeze_group(*domains, hold=200 * MS)
+        call.result(20)
     assert_none((guest, second_guest), root, domains)
 
 
 @pytest.mark.parametrize("lifetime", ["caller", "lease"])
-def test_a_caller_gone_meanwhile(guest, second_guest, root, connect, domains, second_hook,
+def test_a_caller_gone_meanwhile(guest, second_guest, root, connect, domains, begin, second_gate,
                                  lifetime):
-    second_hook(LATER_HOOK)
     client = connect()
-    root.history.clear()
-    client.begin_group(*domains, lifetime=lifetime)
-    root.wait_property(domains[0], "FreezeState", "frozen")
+    begin(client, lifetime=lifetime)
     client.close()
-    root.wait_property(domains[0], "FreezeState", "thawed")
-    root.wait_property(domains[1], "FreezeState", "thawed")
-    assert added(root) == []
+    root.wait_property(domains[0], "FreezeState", "thawed", 20)
+    assert_thawed(guest)
+    second_gate.open()
     assert_none((guest, second_guest), root, domains)
 
 
-def test_the_brake_during_a_group(guest, second_guest, root, connect, domains, second_hook):
-    second_hook(LATER_HOOK)
-    call = connect().begin_group(*domains)
-    root.wait_property(domains[0], "FreezeState", "frozen")
+def test_the_brake_during_a_group(guest, second_guest, root, connect, domains, begin, second_gate):
+    call = begin(connect())
     root.thaw_all(domains[0])
     assert not guest.agent_frozen()
+    second_gate.open()
     with fails("ConsistencyLost", match=f"“{guest.name}”"):
-        call.result()
+        call.result(20)
     assert_none((guest, second_guest), root, domains)
 
 
-def test_a_service_that_stops_meanwhile(guest, second_guest, root, service, connect, domains,
-                                        second_hook):
-    second_hook(LATER_HOOK)
-    call = connect().begin_group(*domains)
-    root.wait_property(domains[0], "FreezeState", "frozen")
-    assert service.stop() == 0
+def test_a_service_that_stops_meanwhile(guest, second_guest, service, connect, begin, second_gate):
+    call = begin(connect())
+    service.send(signal.SIGTERM)
     with fails("Disconnected"):
-        call.result()
+        call.result(20)
+    second_gate.open()
+    assert service.wait(20) == 0
     for each in guest, second_guest:
         assert_thawed(each)
-
-

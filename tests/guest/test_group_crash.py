@@ -7,8 +7,7 @@ import pytest
 pytest.register_assert_rewrite("crash")
 from crash import Case, Holder, records
 from harness.client import Client
-from harness.guest import wait_until
-from service import Standstill, assert_thawed
+from service import Gate, Standstill, assert_thawed
 
 SCENARIOS = {}
 
@@ -23,6 +22,8 @@ def scenario(*places):
 
 class GroupCase(Case):
     """With a second guest. A scenario returns the holders of the first, and of the second."""
+
+    config = "AgentTimeout=15s\nFreezeTimeout=20s\nVerifyInterval=500ms\n"
 
     def __init__(self, guest, second, bus, place):
         super().__init__(guest, bus, place)
@@ -122,50 +123,42 @@ def group_joins(case):
 def another_joins_the_group(case):
     """The first guest is frozen for a group that is not complete, and for somebody else, who keeps
     his freeze."""
-    case.start_faulty()
-    case.second.set_hook("#!/bin/sh\n[ $1 = thaw ] || sleep 1\n")
-    client = case.begin_group()
-    root = case.client().watch()
-    root.wait_property(case.domain, "FreezeState", "frozen")
+    gate = begin_at_gate(case)[1]
     other = case.freeze()
     case.expect_standstill()
+    gate.open()
     case.wait_death()
-    case.second.set_hook()
-    assert client is not other.client
+    gate.remove()
     return [other], []
 
 
 # The second guest fails when the first is frozen.
 
-FAILING_HOOK = """#!/bin/sh
-[ $1 = freeze ] || exit 0
-until [ -e /run/fail ]; do usleep 10000; done
-exit 1
-"""
+def begin_at_gate(case: GroupCase) -> tuple[Client, Gate]:
+    """The first guest is frozen, the second waits."""
+    gate = Gate(case.second)
+    case.start_faulty()
+    client = case.begin_group()
+    case.client().watch().wait_property(case.domain, "FreezeState", "frozen")
+    gate.wait()
+    return client, gate
 
 
 @scenario("end-unrecorded", "end-recorded", "group-given-up", *THAWING)
 def group_fails(case):
-    case.second.check("rm -f /run/fail")
-    case.second.set_hook(FAILING_HOOK)
-    case.start_faulty()
-    case.begin_group()
-    case.client().watch().wait_property(case.domain, "FreezeState", "frozen")
-    case.second.check("touch /run/fail")
+    _, gate = begin_at_gate(case)
+    gate.open(1)
     case.wait_death()
-    case.second.set_hook()
+    gate.remove()
     return [], []
 
 
-@scenario("end-recorded", "group-given-up", "thaw-called")
+@scenario("end-unrecorded", "end-recorded", "group-given-up", "thaw-called")
 def caller_of_the_group_vanishes(case):
-    case.second.set_hook("#!/bin/sh\n[ $1 = thaw ] || sleep 1\n")
-    case.start_faulty()
-    client = case.begin_group()
-    case.client().watch().wait_property(case.domain, "FreezeState", "frozen")
+    client, gate = begin_at_gate(case)
     client.close()
     case.wait_death()
-    case.second.set_hook()
+    gate.remove()
     return [], []
 
 
@@ -208,15 +201,13 @@ def test_killed(case):
     case.check(case.scenario(case))
 
 
-def test_killed_while_one_of_two_guests_freezes(guest, second_guest, bus, polkit):
+def test_killed_while_one_of_two_guests_freezes(guest, second_guest, second_gate, bus, polkit):
     case = GroupCase(guest, second_guest, bus, "under-way")
     case.start()
-    second_guest.set_hook("#!/bin/sh\necho $1 >/run/hook-at\nsleep 0.5\n")
-    second_guest.check("rm -f /run/hook-at")
     case.begin_group()
     case.client().watch().wait_property(case.domain, "FreezeState", "frozen")
-    wait_until(lambda: second_guest.sh("cat /run/hook-at")[1] == "freeze\n", 10, "freeze under way")
+    second_gate.wait()
     case.kill()
-    second_guest.set_hook()
+    second_gate.remove()
     case.check(([], []))
     assert not (wrong := case.close()), wrong

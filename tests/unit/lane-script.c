@@ -2,6 +2,7 @@
 #include "lane-script.h"
 
 #include "error.h"
+#include "group.h"
 #include "test-service.h"
 
 #include <stdlib.h>
@@ -235,19 +236,11 @@ number_of (const char *text)
 
 /* --- requests --------------------------------------------------------------------------------- */
 
-static void
-op_request (Run *run, char **words)
+static VfRequest *
+new_request (VfDomain *domain, char **words)
 {
-  VfDomain *domain = service_domain (run->service, run->guest);
   VfRequest *request = vf_request_new ();
-  g_autoptr (GPtrArray) disks = g_ptr_array_new ();
 
-  request->map_only = g_str_equal (words[0], "map");
-  for (char **word = words + 2; *word != NULL; word++)
-    if (strchr (*word, '=') == NULL && !g_str_equal (*word, "lease"))
-      g_ptr_array_add (disks, *word);
-  g_ptr_array_add (disks, NULL);
-  request->disks = g_strdupv ((char **) disks->pdata);
   request->scope = vf_domain_resolve_scope (
       domain, g_str_equal (value_of (words, "scope", ""), "disks")    ? VF_SCOPE_DISKS
               : g_str_equal (value_of (words, "scope", ""), "domain") ? VF_SCOPE_DOMAIN
@@ -258,9 +251,71 @@ op_request (Run *run, char **words)
   request->owner = g_strdup (value_of (words, "owner", ":1.1"));
   request->uid = (guint) number_of (value_of (words, "uid", "1000"));
   request->deadline = vf_clock_now () + time_of (value_of (words, "timeout", "20s"));
+  return request;
+}
+
+static void
+op_request (Run *run, char **words)
+{
+  VfDomain *domain = service_domain (run->service, run->guest);
+  VfRequest *request = new_request (domain, words);
+  g_autoptr (GPtrArray) disks = g_ptr_array_new ();
+
+  request->map_only = g_str_equal (words[0], "map");
+  for (char **word = words + 2; *word != NULL; word++)
+    if (strchr (*word, '=') == NULL && !g_str_equal (*word, "lease"))
+      g_ptr_array_add (disks, *word);
+  g_ptr_array_add (disks, NULL);
+  request->disks = g_strdupv ((char **) disks->pdata);
   request->done = on_request_done;
   request->data = asker_new (run, "%s", words[1]);
   vf_lane_request (domain->lane, request);
+}
+
+static void
+on_group_done (GPtrArray *freezes, const GError *error, gpointer data)
+{
+  g_autofree Asker *asker = data;
+  g_autoptr (GString) text = g_string_new (NULL);
+
+  asker->run->asked--;
+  g_assert_true ((freezes == NULL) != (error == NULL));
+  for (guint i = 0; freezes != NULL && i < freezes->len; i++)
+    g_string_append_printf (text, "%s%" G_GUINT64_FORMAT, i > 0 ? "," : "",
+                            ((VfFreeze *) g_ptr_array_index (freezes, i))->number);
+  /* “Domain “G”: …” */
+  if (error != NULL)
+    {
+      g_assert_true (g_str_has_prefix (error->message, "Domain “"));
+      g_string_append_printf (text, "%c:%s", error->message[strlen ("Domain “")],
+                              error_word (error));
+    }
+  trace (asker->run, "%s=%s", asker->name, text->str);
+  g_free (asker->name);
+}
+
+static void
+op_group (Run *run, char **words)
+{
+  gint64 deadline = vf_clock_now () + time_of (value_of (words, "timeout", "20s"));
+  VfGroup *group = NULL;
+
+  for (char **word = words + 2; *word != NULL; word++)
+    {
+      VfDomain *domain;
+      VfRequest *request;
+
+      if (strchr (*word, '=') != NULL || g_str_equal (*word, "lease"))
+        continue;
+      domain = vf_registry_find (run->service->registry, *word, NULL);
+      if (group == NULL)
+        group = vf_group_new (domain->world, deadline, on_group_done,
+                              asker_new (run, "%s", words[1]));
+      request = new_request (domain, words);
+      request->disks = g_new0 (char *, 1);
+      vf_group_add (group, domain, request, NULL);
+    }
+  vf_group_start (group);
 }
 
 static void
@@ -583,7 +638,8 @@ op_state (Run *run, char **words G_GNUC_UNUSED)
       const VfFreeze *freeze = g_ptr_array_index (domain->freezes, i);
 
       trace (run, "%" G_GUINT64_FORMAT ":%s:%u+%u", freeze->number,
-             vf_freeze_state_word (freeze->state), freeze->frozen, freeze->skipped);
+             freeze->hidden ? "hidden" : vf_freeze_state_word (freeze->state), freeze->frozen,
+             freeze->skipped);
     }
   if (vf_lane_frozen_since (domain->lane) != 0)
     trace (run, "since");
@@ -613,6 +669,7 @@ static const struct {
   { "guards", op_guards },
   { "freeze", op_request },
   { "map", op_request },
+  { "group", op_group },
   { "thaw", op_thaw },
   { "thaw-all", op_thaw_all },
   { "renew", op_renew },

@@ -19,6 +19,7 @@
  * Operations (NAME is a letter that the case chooses for a request; X an option):
  *
  *   freeze NAME [DISK]... [owner=:1.1] [uid=0] [scope=domain] [hold=1min] [timeout=20s] [lease]
+ *   group NAME GUEST... [as freeze]    all of each, together; "a=1,2" or the error with its guest
  *   map NAME [timeout=20s]       GetFilesystems
  *   thaw N [other] [timeout=20s], thaw-all [timeout=20s], renew N TIME, left OWNER
  *   after TIME                   nobody does anything
@@ -39,7 +40,7 @@
  *   configure TEXT               of [Freeze]; reloads
  *   break-journal, mend-journal
  *   guards                       what has one in the guest, with the seconds left
- *   state                        FreezeState, freezes, "since" if that is told
+ *   state                        FreezeState, freezes (hidden: of a group), "since" if that is told
  *   records                      of the journal: "1:held"
  *
  * After each operation the promises are checked: nothing is frozen without a hold, a debt or a

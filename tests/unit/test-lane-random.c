@@ -8,6 +8,7 @@
  * The seed is that of g_test ("# random seed" in the output; --seed repeats a run). The number of
  * sequences of each case is VIRTFREEZE_TEST_SEQUENCES (default 40).
  */
+#include "group.h"
 #include "test-service.h"
 
 #include <stdlib.h>
@@ -33,6 +34,8 @@ typedef struct {
   guint life;         /* of the service: counts crashes */
   GHashTable *askers; /* Asker* set: those not answered yet */
   GHashTable *broken; /* numbers of freezes that something outside has broken */
+  GHashTable *groups; /* reasons of those not, or not well, answered: no freeze of theirs is told */
+  guint last_group;
   char *owners[N_OWNERS];
   guint last_owner;
 } Run;
@@ -286,6 +289,133 @@ step_time (Run *run)
 
   service_note (run->service, "after %u ms", time);
   service_advance (run->service, (gint64) time * G_TIME_SPAN_MILLISECOND);
+}
+
+/* --- groups ------------------------------------------------------------------------------------ */
+
+typedef struct {
+  Asker *asker;
+  char *reason;
+  GPtrArray *guests; /* FakeGuest* */
+} GroupAsker;
+
+/* Before its time is over, a group that has failed leaves nothing behind; in clean runs, where there
+ * are no debts of others. */
+static void
+check_undone (Run *run, GPtrArray *guests)
+{
+  for (guint i = 0; i < guests->len; i++)
+    {
+      const FakeGuest *guest = g_ptr_array_index (guests, i);
+      VfDomain *domain = service_domain (run->service, guest);
+
+      if (domain != NULL && domain->freezes->len == 0 && fake_guest_is_frozen (guest)
+          && !guest->foreign && !guest->touched
+          && fake_hypervisor_pending (run->service->hypervisor, guest) == 0)
+        g_error ("a group has failed, and %s is frozen", guest->name);
+    }
+}
+
+static void
+on_group_done (GPtrArray *freezes, const GError *error, gpointer data)
+{
+  g_autofree GroupAsker *group = data;
+  Run *run = group->asker->run;
+  gboolean in_time = vf_clock_now () < group->asker->deadline;
+
+  g_assert_true ((freezes == NULL) != (error == NULL));
+  service_note (run->service, "%s: %s", group->reason, error != NULL ? error->message : "frozen");
+  if (freezes == NULL)
+    {
+      VfDomain *domain = NULL;
+
+      for (guint i = 0; i < group->guests->len && domain == NULL; i++)
+        domain = service_domain (run->service, g_ptr_array_index (group->guests, i));
+      if (in_time && run->test->clean && domain != NULL && !domain->world->stopping)
+        check_undone (run, group->guests);
+    }
+  else
+    {
+      g_assert_cmpuint (freezes->len, ==, group->guests->len);
+      for (guint i = 0; i < freezes->len; i++)
+        {
+          const VfFreeze *freeze = g_ptr_array_index (freezes, i);
+          const FakeGuest *guest = g_ptr_array_index (group->guests, i);
+
+          g_assert_cmpstr (freeze->domain->info->uuid, ==, guest->uuid);
+          g_assert_cmpint (freeze->state, ==, VF_FREEZE_HELD);
+          g_assert_false (freeze->hidden);
+          if (guest->touched)
+            g_hash_table_add (run->broken, GUINT_TO_POINTER ((guint) freeze->number));
+        }
+      g_hash_table_remove (run->groups, group->reason);
+    }
+  g_free (group->reason);
+  g_ptr_array_unref (group->guests);
+  answered (group->asker);
+}
+
+static void
+check_group (VfFreeze *freeze, gpointer data)
+{
+  if (g_hash_table_contains (((Run *) data)->groups, freeze->reason))
+    g_error ("freeze %u is told, and its group is not complete", (guint) freeze->number);
+}
+
+static void
+check_groups (Run *run)
+{
+  if (run->service->registry != NULL)
+    vf_registry_foreach_freeze (run->service->registry, check_group, run);
+}
+
+static void
+step_group (Run *run)
+{
+  guint n = 1 + below (N_GUESTS), first = below (N_GUESTS), owner = below (N_OWNERS);
+  gint64 deadline = vf_clock_now () + (gint64) (1 + below (25)) * G_USEC_PER_SEC;
+  GroupAsker *asker = g_new0 (GroupAsker, 1);
+  VfGroup *group = NULL;
+  gboolean lease = chance (30);
+
+  asker->reason = g_strdup_printf ("group %u", ++run->last_group);
+  asker->guests = g_ptr_array_new ();
+  service_note (run->service, "%s of %u by %s%s", asker->reason, n, run->owners[owner],
+                lease ? " (lease)" : "");
+  for (guint i = 0; i < n; i++)
+    {
+      FakeGuest *guest = g_ptr_array_index (run->host->guests, (first + i) % N_GUESTS);
+      VfDomain *domain = service_domain (run->service, guest);
+      VfRequest *request;
+
+      if (domain == NULL)
+        continue;
+      request = vf_request_new ();
+      request->disks = chance (70) ? g_new0 (char *, 1) : g_strsplit ("vda", " ", -1);
+      request->scope = vf_domain_resolve_scope (domain, chance (60)   ? VF_SCOPE_AUTO
+                                                        : chance (50) ? VF_SCOPE_DISKS
+                                                                      : VF_SCOPE_DOMAIN);
+      request->hold = (gint64) (1 + below (40)) * G_USEC_PER_SEC;
+      request->lease = lease;
+      request->reason = g_strdup (asker->reason);
+      request->owner = g_strdup (run->owners[owner]);
+      request->uid = below (3);
+      request->deadline = deadline;
+      if (group == NULL)
+        group = vf_group_new (domain->world, deadline, on_group_done, asker);
+      vf_group_add (group, domain, request, NULL);
+      g_ptr_array_add (asker->guests, guest);
+    }
+  if (group == NULL)
+    {
+      g_ptr_array_unref (asker->guests);
+      g_free (asker->reason);
+      g_free (asker);
+      return;
+    }
+  g_hash_table_add (run->groups, g_strdup (asker->reason));
+  asker->asker = asker_new (run, deadline);
+  vf_group_start (group);
 }
 
 /* --- what goes wrong -------------------------------------------------------------------------- */
@@ -572,13 +702,14 @@ static const struct {
   gboolean fault; /* not in clean runs */
   void (*func) (Run *run);
 } steps[] = {
-  { 22, FALSE, step_freeze },   { 20, FALSE, step_thaw },     { 3, FALSE, step_thaw_all },
-  { 4, FALSE, step_renew },     { 4, FALSE, step_left },      { 20, FALSE, step_time },
-  { 8, TRUE, step_fault },      { 6, TRUE, step_hang },       { 4, TRUE, step_agent },
-  { 5, TRUE, step_connection }, { 1, TRUE, step_crash },      { 6, FALSE, step_hold },
-  { 18, FALSE, step_answer },   { 4, FALSE, step_carry_out }, { 3, FALSE, step_outside },
-  { 2, FALSE, step_reset },     { 4, FALSE, step_run },       { 1, FALSE, step_revert },
-  { 4, TRUE, step_pause },      { 2, FALSE, step_disk },      { 2, FALSE, step_define },
+  { 10, FALSE, step_group },   { 22, FALSE, step_freeze },   { 20, FALSE, step_thaw },
+  { 3, FALSE, step_thaw_all }, { 4, FALSE, step_renew },     { 4, FALSE, step_left },
+  { 20, FALSE, step_time },    { 8, TRUE, step_fault },      { 6, TRUE, step_hang },
+  { 4, TRUE, step_agent },     { 5, TRUE, step_connection }, { 1, TRUE, step_crash },
+  { 6, FALSE, step_hold },     { 18, FALSE, step_answer },   { 4, FALSE, step_carry_out },
+  { 3, FALSE, step_outside },  { 2, FALSE, step_reset },     { 4, FALSE, step_run },
+  { 1, FALSE, step_revert },   { 4, TRUE, step_pause },      { 2, FALSE, step_disk },
+  { 2, FALSE, step_define },
 };
 
 static void
@@ -603,6 +734,7 @@ one_step (Run *run)
   service_settle (run->service);
   service_check (run->service);
   check_askers (run);
+  check_groups (run);
 }
 
 static void
@@ -629,6 +761,7 @@ run_sequence (const Case *test)
   run.host->called = on_called;
   run.askers = g_hash_table_new_full (NULL, NULL, asker_free, NULL);
   run.broken = g_hash_table_new (NULL, NULL);
+  run.groups = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   for (guint i = 0; i < N_OWNERS; i++)
     run.owners[i] = g_strdup_printf (":1.%u", ++run.last_owner);
   for (guint i = 0; i < N_GUESTS; i++)
@@ -647,6 +780,7 @@ run_sequence (const Case *test)
   g_assert_cmpuint (g_hash_table_size (run.askers), ==, 0);
   g_hash_table_unref (run.askers);
   g_hash_table_unref (run.broken);
+  g_hash_table_unref (run.groups);
   for (guint i = 0; i < N_OWNERS; i++)
     g_free (run.owners[i]);
   fake_host_free (run.host);

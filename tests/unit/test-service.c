@@ -525,6 +525,18 @@ on_stopped (gpointer data)
   *(gboolean *) data = TRUE;
 }
 
+/* Each is complete, or forgotten. */
+static void
+check_no_groups (Service *service)
+{
+  g_autoptr (GDir) dir = g_dir_open (service->folder, 0, NULL);
+  const char *name;
+
+  while ((name = g_dir_read_name (dir)) != NULL)
+    if (g_str_has_prefix (name, "group."))
+      g_error ("%s is left", name);
+}
+
 static void
 check_nothing_left (Service *service)
 {
@@ -545,6 +557,7 @@ check_nothing_left (Service *service)
       g_assert_cmpint (vf_lane_guest_state (domain->lane), ==, VF_GUEST_THAWED);
       g_assert_true (vf_lane_is_settled (domain->lane));
     }
+  check_no_groups (service);
   if (!vf_journal_is_empty (service->journal))
     {
       g_autofree char *records = service_records (service);
