@@ -122,20 +122,24 @@ on_prompted (const GError *error, gint64 prompted, gpointer data)
 {
   BusCall *call = data;
   g_autoptr (GPtrArray) parts = prompted_parts (call);
-  g_autoptr (GError) odd = NULL;
+  const BusCall *first = g_ptr_array_index (parts, 0);
+  g_autoptr (GError) refused = error != NULL ? g_error_copy (error) : NULL;
 
   call->check = NULL;
   call->prompted = prompted;
   /* Nobody was asked: a rule that allows none of the names by itself took all of them together for
    * the name of another domain. */
   if (error == NULL && prompted == 0 && parts->len > 1)
-    error = odd = g_error_new (VF_ERROR, VF_ERROR_ACCESS_DENIED,
-                               "Not authorized: polkit's rules want a password for each of these "
-                               "domains and for all of them together none (polkit action %s); such "
-                               "a rule is to look at each name in domain_name",
-                               call->rule->action);
-  if (error != NULL)
-    bus_call_fail (call, error);
+    refused = g_error_new (VF_ERROR, VF_ERROR_ACCESS_DENIED,
+                           "Not authorized: polkit's rules want a password for each of these "
+                           "domains and for all of them together none (polkit action %s); such "
+                           "a rule is to look at each name in domain_name",
+                           call->rule->action);
+  if (refused != NULL)
+    {
+      name_error (first->domain, &refused);
+      bus_call_fail (call, refused);
+    }
   else
     call->method->run (call);
 }

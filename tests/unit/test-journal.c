@@ -722,6 +722,74 @@ test_folder_goes (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
   vf_journal_remove (fixture->journal, UUID, 7);
 }
 
+/* --- groups ----------------------------------------------------------------------------------- */
+
+/* Writes record 7 as a member of group 30, and reads it. */
+static gboolean
+is_half_done (Fixture *fixture, VfPhase phase)
+{
+  g_autoptr (VfRecord) record = make_record ();
+  g_autoptr (GPtrArray) records = NULL;
+  const VfRecord *read;
+
+  record->group = 30;
+  record->phase = phase;
+  g_assert_true (vf_journal_write (fixture->journal, record, NULL));
+  records = vf_journal_read (fixture->journal, URI);
+  g_assert_cmpuint (records->len, ==, 1);
+  read = g_ptr_array_index (records, 0);
+  g_assert_cmpuint (read->group, ==, 30);
+  g_assert_cmpint (read->phase, ==, phase);
+  return read->half_done;
+}
+
+static void
+test_group (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
+{
+  g_autoptr (GError) error = NULL;
+
+  g_assert_false (is_half_done (fixture, VF_PHASE_HELD));
+  g_assert_true (vf_journal_begin_group (fixture->journal, 30, NULL));
+  g_assert_true (is_half_done (fixture, VF_PHASE_HELD));
+  reopen (fixture);
+  g_assert_true (is_half_done (fixture, VF_PHASE_HELD));
+  g_assert_true (vf_journal_end_group (fixture->journal, 30, NULL));
+  g_assert_false (is_half_done (fixture, VF_PHASE_HELD));
+  g_assert_false (vf_journal_end_group (fixture->journal, 30, &error));
+  g_assert_error (error, G_FILE_ERROR, G_FILE_ERROR_NOENT);
+}
+
+/* As long as a record says that one of it is held, it cannot be given up. */
+static void
+test_group_given_up (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
+{
+  g_assert_true (vf_journal_begin_group (fixture->journal, 30, NULL));
+  g_assert_true (is_half_done (fixture, VF_PHASE_HELD));
+  g_assert_false (vf_journal_give_up_group (fixture->journal, 30));
+  vf_journal_give_up_groups (fixture->journal);
+  g_assert_true (is_half_done (fixture, VF_PHASE_HELD));
+  g_assert_true (vf_journal_begin_group (fixture->journal, 3, NULL)); /* that of nobody */
+  g_assert_true (vf_journal_give_up_group (fixture->journal, 3));
+  g_assert_true (is_half_done (fixture, VF_PHASE_ENDED));
+  vf_journal_give_up_groups (fixture->journal);
+  g_assert_false (is_half_done (fixture, VF_PHASE_HELD));
+}
+
+static void
+test_group_is_no_record (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
+{
+  g_autoptr (GPtrArray) records = NULL;
+
+  g_assert_true (vf_journal_begin_group (fixture->journal, 30, NULL));
+  g_assert_true (vf_journal_is_empty (fixture->journal));
+  reopen (fixture);
+  records = vf_journal_read (fixture->journal, URI);
+  g_assert_cmpuint (records->len, ==, 0);
+  /* Its number is not given out again. */
+  g_assert_cmpuint (vf_journal_next_number (fixture->journal), ==, 31);
+  g_assert_true (vf_journal_give_up_group (fixture->journal, 30));
+}
+
 /* --- all of it -------------------------------------------------------------------------------- */
 
 /* A damaged record of a frozen guest: it is thawed, and the service goes on. */
@@ -783,6 +851,9 @@ main (int argc, char **argv)
   ADD ("open/lock-is-a-link", test_lock_is_a_link);
   ADD ("open/not-a-folder", test_not_a_folder);
   ADD ("open/folder-goes", test_folder_goes);
+  ADD ("group/half-done", test_group);
+  ADD ("group/given-up", test_group_given_up);
+  ADD ("group/no-record", test_group_is_no_record);
   g_test_add_data_func ("/journal/recovery/damaged-record", GINT_TO_POINTER (TRUE),
                         test_recovery_of_a_damaged_record);
   g_test_add_data_func ("/journal/recovery/damaged-record-and-release-all", GINT_TO_POINTER (FALSE),
