@@ -75,8 +75,9 @@ def test_nothing_appears_before_both_are_frozen(guest, root, connect, domains, b
     assert added(root) == [] == root.freezes()
     assert root.get(domains[0], "Freezes") == []
     second_gate.open()
-    freezes = call.result()
-    assert added(root) == freezes == root.freezes()
+    freezes = call.result(20)
+    assert added(root) == freezes
+    assert set(root.freezes()) == set(freezes)   # by number: as the guests' maps came
     assert [root.get(domain, "Freezes") for domain in domains] == [[freeze] for freeze in freezes]
     for freeze in freezes:
         client.thaw(freeze)
@@ -87,7 +88,7 @@ def test_each_hold_begins_when_its_own_guest_is_frozen(root, connect, begin, sec
     call = begin(client, hold=30 * S)
     opened = time.time() * S
     second_gate.open()
-    freezes = call.result()
+    freezes = call.result(20)
     created, deadlines = zip(*((root.get(freeze, "Created"), root.get(freeze, "Deadline"))
                                for freeze in freezes))
     assert created[0] < opened < created[1]
@@ -106,7 +107,7 @@ def test_others_join_and_leave_meanwhile(guest, root, connect, domains, begin, s
     other.thaw(single)
     standstill.check()
     second_gate.open()
-    freezes = call.result()
+    freezes = call.result(20)
     standstill.check()
     for freeze in freezes:
         client.thaw(freeze)
@@ -129,13 +130,13 @@ def test_a_failing_guest_thaws_the_other_before_the_error(guest, second_guest, r
     Standstill(guest)
     second_gate.open(1)
     with fails("AgentFailed", match="“second”"):
-        call.result()
+        call.result(20)
     assert not guest.agent_frozen()
     assert not second_guest.agent_frozen()
     assert_none((guest, second_guest), root, domains)
 
 
-@pytest.mark.config("AgentTimeout=5s\nFreezeTimeout=15s\nVerifyInterval=500ms\n")
+@pytest.mark.config("AgentTimeout=10s\nFreezeTimeout=25s\nVerifyInterval=500ms\n")
 @pytest.mark.parametrize("hung", [0, 1])
 def test_a_hung_agent_thaws_the_other_before_the_error(guest, second_guest, root, connect, domains,
                                                        hung):
@@ -144,7 +145,7 @@ def test_a_hung_agent_thaws_the_other_before_the_error(guest, second_guest, root
     call = connect().begin_group(*domains)
     root.wait_property(domains[1 - hung], "FreezeState", "frozen", 20)
     with fails("AgentUnavailable", match=f"“{guests[hung].name}”"):
-        call.result(20)
+        call.result(30)
     assert not guests[1 - hung].agent_frozen()
     guests[hung].cont_agent()
     assert_none(guests, root, domains)
@@ -158,7 +159,7 @@ def test_a_guest_slower_than_freeze_timeout(guest, second_guest, root, connect, 
     call = begin(connect())
     with fails("Timeout", match="“second”"):
         call.result(20)
-    assert 5.5 < time.monotonic() - start < 10
+    assert 5.5 < time.monotonic() - start < 12
     root.wait_property(domains[0], "FreezeState", "thawed", 20)
     assert_thawed(guest)
     assert root.get(domains[1], "FreezeState") == "freezing"
