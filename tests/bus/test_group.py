@@ -8,6 +8,7 @@ import time
 import pytest
 
 from harness.box import MEMBER, NOBODY, OTHER
+from harness.bus import Bus, Service
 from harness.client import NAME, ROOT, S, fails
 from harness.node import PAUSED, SHUTOFF, Domain, Node
 
@@ -419,6 +420,21 @@ def test_without_polkit_nothing_is_allowed(no_polkit, root, connect):
         with fails("AccessDenied", match="“a”"):
             client.freeze_group(A.path, B.path)
     assert_untouched_by_polkit(root)
+
+
+def test_on_the_session_bus_nobody_is_asked():
+    bus = Bus(session=True)
+    try:
+        service = Service(bus, uri=Node(bus.new_file("node.xml"), A, B, OFF).uri)
+        client = bus.client()
+        for freeze in client.freeze_group(A.path, B.path):
+            client.thaw(freeze)
+        with fails("NotRunning", match="“off”"):
+            client.freeze_group(A.path, OFF.path)
+        client.close()
+        assert not service.close()
+    finally:
+        bus.close()
 
 
 def test_the_root_object_has_it_alone(root):
