@@ -43,7 +43,8 @@ get_managed_objects (BusCall *call)
 
 const BusMethod bus_manager_methods[] = {
   { "org.virtfreeze1.Manager", "GetDomain", NULL, NULL, get_domain },
-  { "org.virtfreeze1.Manager", "FreezeDomains", bus_group_read, bus_describe_freeze, bus_group_run },
+  { "org.virtfreeze1.Manager", "FreezeDomains", bus_group_read, bus_describe_freeze,
+    bus_group_run },
   { "org.freedesktop.DBus.ObjectManager", "GetManagedObjects", NULL, NULL, get_managed_objects },
   { 0 },
 };

@@ -369,8 +369,7 @@ lane_plan_verify (VfLane *lane)
 {
   gint64 interval = vf_config_get_verify_interval (lane->world->config);
 
-  if (lane->verify == NULL && lane->engine != VF_ENGINE_TEST
-      && vf_ledger_in_period (lane->ledger))
+  if (lane->verify == NULL && lane->engine != VF_ENGINE_TEST && vf_ledger_in_period (lane->ledger))
     lane->verify = vf_clock_set (lane->world->clock, vf_clock_now () + interval, on_verify, lane);
 }
 
