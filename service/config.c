@@ -175,13 +175,12 @@ apply_key (Loader *loader, const Source *source, const char *group, const char *
            const char *section_id, gpointer out, GError **error)
 {
   const VfConfigKey *key = vf_config_key_find (name);
-  g_autofree char *text = NULL, *shown = NULL, *problem = NULL;
+  g_autofree char *text = NULL, *problem = NULL;
 
   if (key == NULL || (section_id != NULL && !vf_config_key_is_per_domain (key)))
     {
-      shown = vf_text_escape (name);
       g_set_error (error, G_KEY_FILE_ERROR, G_KEY_FILE_ERROR_KEY_NOT_FOUND, "%s: [%s] %s: %s",
-                   source->path, group, shown,
+                   source->path, group, name,
                    key == NULL ? "there is no such key"
                                : "only [" VF_CONFIG_MAIN_SECTION "] can have this key");
       return FALSE;
@@ -191,9 +190,8 @@ apply_key (Loader *loader, const Source *source, const char *group, const char *
   problem = vf_config_key_parse (key, g_strstrip (text), out);
   if (problem != NULL)
     {
-      shown = vf_text_escape (text);
       g_set_error (error, G_KEY_FILE_ERROR, G_KEY_FILE_ERROR_INVALID_VALUE, "%s: [%s] %s: “%s” %s",
-                   source->path, group, name, shown, problem);
+                   source->path, group, name, text, problem);
       return FALSE;
     }
   g_hash_table_insert (loader->origins,
@@ -342,13 +340,20 @@ vf_config_load (const char *file, gboolean required, gboolean session, GError **
   g_autoptr (VfConfig) config = config_new (session);
   g_autoptr (GPtrArray) sources = g_ptr_array_new_with_free_func ((GDestroyNotify) source_free);
   g_autoptr (GHashTable) origins = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  g_autoptr (GError) local_error = NULL;
+  g_autofree char *message = NULL;
   Loader loader = { config, sources, origins };
 
   if (file == NULL)
     return g_steal_pointer (&config);
-  if (!load_sources (&loader, file, required, error) || !apply_main_section (&loader, error)
-      || !apply_domain_sections (&loader, error) || !check_all_holds (&loader, error))
-    return NULL;
+  if (!load_sources (&loader, file, required, &local_error)
+      || !apply_main_section (&loader, &local_error)
+      || !apply_domain_sections (&loader, &local_error) || !check_all_holds (&loader, &local_error))
+    {
+      message = vf_text_escape (local_error->message); /* it cites the files */
+      g_set_error_literal (error, local_error->domain, local_error->code, message);
+      return NULL;
+    }
   return g_steal_pointer (&config);
 }
 
