@@ -8,6 +8,9 @@
 #define GROUP "Freeze"
 #define CHECKSUM "# sha256 "
 
+/* µs; times are added to. */
+#define LATEST (G_MAXINT64 / 2)
+
 static const char *const phases[] = { "freezing", "held", "ended", "saved" };
 
 VfRecord *
@@ -170,12 +173,25 @@ get_list (Reader *reader, const char *key)
   return (char **) g_ptr_array_free (g_steal_pointer (&list), FALSE);
 }
 
+/* What is out of range was not written by us, and must not be cut to what fits. */
 static gint64
-get_number (Reader *reader, const char *key)
+get_number (Reader *reader, const char *key, gint64 min, gint64 max)
 {
-  return reader->error == NULL
-             ? g_key_file_get_int64 (reader->file, reader->group, key, &reader->error)
-             : 0;
+  gint64 number;
+
+  if (reader->error != NULL)
+    return 0;
+  number = g_key_file_get_int64 (reader->file, reader->group, key, &reader->error);
+  if (reader->error == NULL && (number < min || number > max))
+    reader->error
+        = g_error_new (G_KEY_FILE_ERROR, G_KEY_FILE_ERROR_INVALID_VALUE, "%s is out of range", key);
+  return reader->error == NULL ? number : 0;
+}
+
+static gint64
+get_time (Reader *reader, const char *key)
+{
+  return get_number (reader, key, 0, LATEST);
 }
 
 static gboolean
@@ -203,7 +219,7 @@ get_word (Reader *reader, const char *key, const char *const *words, guint n)
 static GPtrArray *
 read_map (Reader *reader)
 {
-  int n = (int) get_number (reader, "Filesystems");
+  int n = (int) get_number (reader, "Filesystems", -1, VF_MAX_FILESYSTEMS);
   g_autoptr (GPtrArray) map = NULL;
 
   if (n < 0 || reader->error != NULL)
@@ -234,34 +250,34 @@ read_record (Reader *reader, VfRecord *record)
   VfLedgerState *state = &record->state;
 
   record->phase = get_word (reader, "Phase", phases, G_N_ELEMENTS (phases));
-  record->number = (guint64) get_number (reader, "Number");
+  record->number = (guint64) get_number (reader, "Number", 0, G_MAXINT64);
   if (g_key_file_has_key (reader->file, reader->group, "Group", NULL))
-    record->group = (guint64) get_number (reader, "Group");
+    record->group = (guint64) get_number (reader, "Group", 1, G_MAXINT64);
   record->damaged = get_boolean (reader, "Unknown");
   record->uri = get_text (reader, "Uri");
   record->uuid = get_text (reader, "Domain");
   record->name = get_text (reader, "Name");
-  record->run = (int) get_number (reader, "Run");
+  record->run = (int) get_number (reader, "Run", -1, G_MAXINT);
   record->bus_id = get_text (reader, "Bus");
   record->owner = get_text (reader, "Owner");
-  record->uid = (guint) get_number (reader, "OwnerUID");
+  record->uid = (guint) get_number (reader, "OwnerUID", 0, G_MAXUINT);
   record->lease = get_word (reader, "Lifetime", lifetimes, G_N_ELEMENTS (lifetimes)) == 1;
   record->reason = get_text (reader, "Reason");
   record->disks = get_list (reader, "Disks");
   record->scope = get_word (reader, "Scope", scopes, G_N_ELEMENTS (scopes));
   record->engine = get_word (reader, "Engine", engines, G_N_ELEMENTS (engines));
-  record->created = get_number (reader, "Created");
-  record->deadline = get_number (reader, "DeadlineBootTime");
-  record->since = get_number (reader, "SinceBootTime");
-  record->since_real = get_number (reader, "Since");
-  record->frozen = (guint) get_number (reader, "FilesystemsFrozen");
-  record->skipped = (guint) get_number (reader, "FilesystemsSkipped");
+  record->created = get_time (reader, "Created");
+  record->deadline = get_time (reader, "DeadlineBootTime");
+  record->since = get_time (reader, "SinceBootTime");
+  record->since_real = get_time (reader, "Since");
+  record->frozen = (guint) get_number (reader, "FilesystemsFrozen", 0, G_MAXUINT);
+  record->skipped = (guint) get_number (reader, "FilesystemsSkipped", 0, G_MAXUINT);
   state->whole = get_boolean (reader, "Whole");
   state->covers = get_list (reader, "Covers");
   state->tried = get_list (reader, "Tried");
   state->frozen = get_list (reader, "Frozen");
   state->targets = get_list (reader, "Targets");
-  state->reported = (guint) get_number (reader, "Reported");
+  state->reported = (guint) get_number (reader, "Reported", 0, G_MAXUINT);
   state->map = read_map (reader);
 }
 
@@ -295,7 +311,7 @@ vf_record_from_text (const char *text, GError **error)
 
   if (body == NULL || !g_key_file_load_from_data (file, body, strlen (body), 0, error))
     return NULL;
-  format = get_number (&reader, "Format");
+  format = get_number (&reader, "Format", 1, G_MAXINT64);
   if (reader.error == NULL && format > FORMAT)
     reader.error = g_error_new (G_KEY_FILE_ERROR, G_KEY_FILE_ERROR_INVALID_VALUE,
                                 "it is of a later version (format %" G_GINT64_FORMAT ")", format);

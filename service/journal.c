@@ -35,7 +35,8 @@ path_of (VfJournal *journal, const char *uuid, guint64 number)
   return g_build_filename (journal->folder, name, NULL);
 }
 
-/* Reads DOMAIN-UUID.NUMBER.freeze; number 0 where that part is nonsense. */
+/* Reads DOMAIN-UUID.NUMBER.freeze; number 0 where that part is nonsense: 007 would be written to,
+ * and removed, as 7. */
 static gboolean
 parse_name (const char *name, char **uuid, guint64 *number)
 {
@@ -51,7 +52,7 @@ parse_name (const char *name, char **uuid, guint64 *number)
       return FALSE;
     }
   digits = g_strndup (name + UUID_LENGTH + 1, strlen (name) - UUID_LENGTH - 1 - strlen (SUFFIX));
-  if (!g_ascii_string_to_unsigned (digits, 10, 1, G_MAXUINT64, number, NULL))
+  if (*digits == '0' || !g_ascii_string_to_unsigned (digits, 10, 1, G_MAXINT64, number, NULL))
     *number = 0;
   return TRUE;
 }
@@ -222,7 +223,6 @@ set_aside (const char *path)
 static void
 replace_damaged (VfJournal *journal, VfRecord *record, const char *path, const char *uri)
 {
-  g_autofree char *kept = NULL;
   g_autoptr (GError) error = NULL;
 
   record->number = vf_journal_next_number (journal);
@@ -325,12 +325,41 @@ vf_journal_give_up_groups (VfJournal *journal)
 
 /* --- reading ----------------------------------------------------------------------------------- */
 
+static gboolean
+is_mapped (const VfLedgerState *state, const char *device)
+{
+  for (guint i = 0; state->map != NULL && i < state->map->len; i++)
+    if (g_str_equal (((VfFilesystem *) g_ptr_array_index (state->map, i))->device, device))
+      return TRUE;
+  return FALSE;
+}
+
+/* A freeze that took place has frozen something. One that does not tell what could not be thawed. */
+static gboolean
+tells_what (const VfRecord *record)
+{
+  const VfLedgerState *state = &record->state;
+  gboolean tried = FALSE;
+
+  if (record->damaged || state->whole || record->phase == VF_PHASE_FREEZING
+      || record->phase == VF_PHASE_SAVED)
+    return TRUE;
+  for (char **device = state->covers; *device != NULL; device++)
+    {
+      if (!is_mapped (state, *device))
+        return FALSE;
+      tried |= g_strv_contains ((const char *const *) state->tried, *device);
+    }
+  return tried;
+}
+
 static VfRecord *
 read_record (VfJournal *journal, const char *name, const char *uri)
 {
   g_autofree char *path = g_build_filename (journal->folder, name, NULL);
   g_autofree char *uuid = NULL;
   g_autofree char *text = NULL;
+  g_autofree char *problem = NULL;
   g_autoptr (GError) error = NULL;
   g_autoptr (VfRecord) record = NULL;
   guint64 number = 0;
@@ -343,10 +372,18 @@ read_record (VfJournal *journal, const char *name, const char *uri)
     }
   text = read_file (path, &error);
   record = text != NULL ? vf_record_from_text (text, &error) : NULL;
-  if (record != NULL && (record->number != number || !g_str_equal (record->uuid, uuid)))
+  /* 0 is no number of a freeze: the ledger takes it for nobody's. */
+  if (record != NULL
+      && (number == 0 || record->number != number || !g_str_equal (record->uuid, uuid)))
     {
       g_clear_pointer (&record, vf_record_free);
       g_set_error_literal (&error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "it is about another freeze");
+    }
+  if (record != NULL && !tells_what (record))
+    {
+      g_clear_pointer (&record, vf_record_free);
+      g_set_error_literal (&error, G_FILE_ERROR, G_FILE_ERROR_INVAL,
+                           "it does not say what is frozen");
     }
   if (record != NULL)
     {
@@ -354,8 +391,9 @@ read_record (VfJournal *journal, const char *name, const char *uri)
       return g_steal_pointer (&record);
     }
 
+  problem = vf_text_escape (error->message); /* it may cite the file */
   g_warning ("The record %s cannot be used: %s; it is set aside, and domain %s is thawed", path,
-             error->message, uuid);
+             problem, uuid);
   record = vf_record_new ();
   record->damaged = TRUE;
   record->phase = VF_PHASE_FREEZING;
