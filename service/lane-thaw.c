@@ -451,6 +451,8 @@ lane_start_thaw (VfLane *lane)
       lane->thawing = g_new0 (VfThawPlan, 1);
       lane->thawing->all = lane->undo->all;
       lane->thawing->thaw = g_ptr_array_ref (lane->undo->thaw);
+      if (lane->undo->all)
+        lane_lose_all (lane, VF_LOST_THAWED_BY_OTHER); /* no freeze outlives that */
     }
   else
     lane->thawing = vf_ledger_plan_thaw (lane->ledger, lane_abilities (lane, lane->engine));
@@ -550,6 +552,8 @@ thaw_done (VfLane *lane, gboolean broken)
   lane_check_restored (lane);
   if (!lane->thawing_undo)
     vf_ledger_thawed (lane->ledger, plan);
+  else if (plan->all)
+    vf_ledger_clear (lane->ledger);
   if (!vf_ledger_in_period (lane->ledger))
     lane_end_period (lane);
   lane_sweep_records (lane);
@@ -581,6 +585,8 @@ on_thawed (VfCall *call, gpointer data)
   if (unsupported)
     {
       lane->world->hypervisor->no_part_thaw = TRUE; /* physical thaw waits for the other counts */
+      if (lane->thawing_undo && lane->undo != NULL)
+        lane->undo->all = TRUE; /* but what is in doubt does not */
       forget_debts (lane);
     }
   else if (lane->call_epoch != lane->epoch)
