@@ -162,7 +162,8 @@ bus_call_is_interactive (BusCall *call)
 {
   GDBusMessage *message = g_dbus_method_invocation_get_message (call->invocation);
 
-  return g_dbus_message_get_flags (message) & G_DBUS_MESSAGE_FLAGS_ALLOW_INTERACTIVE_AUTHORIZATION;
+  return (g_dbus_message_get_flags (message) & G_DBUS_MESSAGE_FLAGS_ALLOW_INTERACTIVE_AUTHORIZATION)
+         != 0;
 }
 
 GPtrArray *

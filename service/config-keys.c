@@ -177,7 +177,7 @@ parse_time (const VfConfigKey *key, const char *text, gpointer out)
 static char *
 parse_seconds (const VfConfigKey *key, const char *text, gpointer out)
 {
-  gint64 usec;
+  gint64 usec = 0;
   char *problem = parse_time (key, text, &usec);
 
   if (problem != NULL)

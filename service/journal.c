@@ -205,8 +205,7 @@ read_file (const char *path, GError **error)
                            "not a plain file of this service");
       return NULL;
     }
-  g_file_get_contents (path, &text, NULL, error);
-  return g_steal_pointer (&text);
+  return g_file_get_contents (path, &text, NULL, error) ? g_steal_pointer (&text) : NULL;
 }
 
 static void

@@ -35,7 +35,7 @@ vf_text_escape (const char *text)
       if (out->len + (keep ? len : 4 * len) > VF_MAX_TEXT)
         break;
       if (keep)
-        g_string_append_len (out, text, len);
+        g_string_append_len (out, text, (gssize) len);
       else
         for (gsize i = 0; i < len; i++)
           g_string_append_printf (out, "\\x%02x", (guchar) text[i]);
