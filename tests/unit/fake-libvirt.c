@@ -211,7 +211,9 @@ call_agent (virDomainPtr domain, int frozen)
   Guest *guest;
   int result = 1;
 
+  g_mutex_lock (&libvirtd.lock);
   domain->connection->of_agents = TRUE;
+  g_mutex_unlock (&libvirtd.lock);
   begin (domain->connection);
   guest = &libvirtd.guests[domain->guest];
   if (!ask_agent (guest))
