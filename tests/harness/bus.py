@@ -4,6 +4,7 @@
 import contextlib
 import functools
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -263,7 +264,8 @@ class Service(Process):
         self.config = bus.new_file("virtfreezed.conf")
         self.set_config(config)
         self.state_dir = state_dir or bus.new_folder("state", user)
-        command = [daemon(), "--config", self.config, "--state-dir", self.state_dir, *options]
+        command = [*wrapper(), daemon(), "--config", self.config, "--state-dir", self.state_dir,
+                   *options]
         if uri is not None:
             command += ["--uri", uri]
         if bus.session:
@@ -302,6 +304,11 @@ class Service(Process):
 def daemon() -> str:
     """The program that is tested."""
     return os.environ.get("VIRTFREEZED") or str(box.SOURCE / "build/service/virtfreezed")
+
+
+def wrapper() -> list[str]:
+    """What it is run under, such as valgrind."""
+    return shlex.split(os.environ.get("VIRTFREEZED_WRAPPER", ""))
 
 
 def sanitizer_options() -> dict[str, str]:

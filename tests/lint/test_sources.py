@@ -106,6 +106,19 @@ def test_every_method_is_in_the_table():
     assert sorted(rows) == sorted(declared)
 
 
+def suites_not_run(builds: list[str], ci: str) -> set[str]:
+    suites = {suite for build in builds for suite in re.findall(r"suite: '(\w+)'", build)}
+    return suites - {word for words in re.findall(r"^\./run tests (.*)", ci, re.MULTILINE)
+                     for word in words.split()}
+
+
+def test_every_suite_is_a_stage_of_ci():
+    ci = (SOURCE / ".ci" / "run").read_text()
+    builds = [path.read_text() for path in files() if path.name == "meson.build"]
+    assert suites_not_run(builds, ci) == set()
+    assert suites_not_run([*builds, "suite: 'other'"], ci) == {"other"}
+
+
 def is_text(path: Path) -> bool:
     return path.suffix in TEXT or (not path.suffix and path.read_bytes()[:2] == b"#!")
 
