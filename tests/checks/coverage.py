@@ -11,7 +11,6 @@ import json
 import re
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[2]
@@ -23,12 +22,10 @@ CONDITION = re.compile(r"\b(if|while|for|switch)\b|\?|&&|\|\|")
 
 
 def read(build: str) -> list[dict]:
-    with tempfile.NamedTemporaryFile(suffix=".json") as out:
-        subprocess.run(
-            ["gcovr", "--root", SOURCE, "--object-directory", build, "--filter", ".*/service/.*",
-             "--gcov-ignore-parse-errors", "--json", out.name, build],
-            cwd=SOURCE, check=True, stderr=subprocess.DEVNULL)
-        return json.load(out)["files"]
+    subprocess.run(
+        ["gcovr", "--root", SOURCE, "--object-directory", ".", "--filter", ".*/service/.*",
+         "--json", "coverage.json", "."], cwd=build, check=True)
+    return json.loads((Path(build) / "coverage.json").read_text())["files"]
 
 
 def branches_of(line: dict, text: str) -> list[dict]:
