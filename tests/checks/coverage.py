@@ -4,7 +4,7 @@
 
 Branches that GLib's macros make are not counted: those of a line that has one of MACROS and is no
 condition of ours. (What g_autoptr does at the end of a scope lies in GLib's headers, which are not
-looked at.) Below LINES or BRANCHES percent it fails.
+looked at.) Nor is what virtfreezed-faulty reaches, which dies on its way. Below LINES or BRANCHES percent it fails.
 """
 
 import json
@@ -24,6 +24,7 @@ CONDITION = re.compile(r"\b(if|while|for|switch)\b|\?|&&|\|\|")
 def read(build: str) -> list[dict]:
     subprocess.run(
         ["gcovr", "--root", SOURCE, "--object-directory", ".", "--filter", ".*/service/.*",
+         "--exclude-directories", ".*virtfreezed-faulty.*",
          "--json", "coverage.json", "."], cwd=build, check=True)
     return json.loads((Path(build) / "coverage.json").read_text())["files"]
 

@@ -4,7 +4,8 @@
  * through the ledger to the bus and to the journal. This file is libvirt.
  *
  * One filesystem a line: DEVICE|MOUNTPOINT|TYPE|DISK,DISK; without the second bar no type is told.
- * A first line “!CODE TEXT” is an error of libvirt instead.
+ * A first line “!CODE TEXT” is an error of libvirt instead, with “@” that of looking the domain up,
+ * with “~” one after which the connection is gone; “#” is another run of the guest.
  */
 #include "fuzz.h"
 
@@ -23,6 +24,7 @@
 /* --- libvirt ---------------------------------------------------------------------------------- */
 
 static struct {
+  char kind; /* of the first line */
   char **lines;
   virError error;
 } answer;
@@ -74,7 +76,7 @@ virDomainFSInfoFree (virDomainFSInfoPtr info)
 virDomainPtr
 virDomainLookupByUUIDString (virConnectPtr connection, const char *uuid G_GNUC_UNUSED)
 {
-  return (virDomainPtr) connection;
+  return answer.kind != '@' ? (virDomainPtr) connection : NULL;
 }
 
 int
@@ -86,13 +88,13 @@ virDomainFree (virDomainPtr domain G_GNUC_UNUSED)
 unsigned int
 virDomainGetID (virDomainPtr domain G_GNUC_UNUSED)
 {
-  return 1;
+  return answer.kind != '#' ? 1 : 2;
 }
 
 int
 virConnectIsAlive (virConnectPtr connection G_GNUC_UNUSED)
 {
-  return 1;
+  return answer.kind != '~';
 }
 
 virErrorPtr
@@ -259,7 +261,8 @@ LLVMFuzzerTestOneInput (const guint8 *data, gsize size)
   fuzz_init ();
   answer.lines = g_strsplit (text, "\n", -1);
   answer.error = (virError){ 0 };
-  if (*text == '!')
+  answer.kind = *text;
+  if (*text != '\0' && strchr ("!@~", *text) != NULL)
     {
       char *message;
 

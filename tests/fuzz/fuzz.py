@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 CORPUS = Path(__file__).resolve().parent / "corpus"
-LONGEST = {"domain-xml": 2048, "record": 2048, "config": 2048}   # bytes of an input; else 1024
+LONGEST = {"options": 16384, "filesystems": 16384}   # bytes of an input; else 2048
 MOST_KEPT = 16 * 1024   # bytes of a corpus here
 ESCAPES = {ord("\n"): "\\n", ord("\t"): "\\t", ord("\\"): "\\\\"}
 
@@ -65,7 +65,7 @@ class Target:
 
     def command(self, *options: str) -> list[str]:
         dictionary = CORPUS / f"{self.name}.dict"
-        return [str(self.program), f"-max_len={LONGEST.get(self.name, 1024)}", "-timeout=20",
+        return [str(self.program), f"-max_len={LONGEST.get(self.name, 2048)}", "-timeout=20",
                 "-rss_limit_mb=2048", f"-artifact_prefix={self.folder}/",
                 *([f"-dict={dictionary}"] if dictionary.exists() else []), *options]
 
