@@ -294,6 +294,13 @@ test_other_formats (void)
     { "[Filesystem 3]", "[Filesystem 333]", FALSE },
     { "[Freeze]", "[Frieze]", FALSE },
     { "Uri=", "NewKeyOfALaterVersion=1\nUri=", TRUE },
+    /* Nothing is cut to the width of its field. */
+    { "OwnerUID=4294967294\n", "OwnerUID=4294967296\n", FALSE },
+    { "OwnerUID=4294967294\n", "OwnerUID=-1\n", FALSE },
+    { "Run=3\n", "Run=4294967299\n", FALSE },
+    { "Number=7\n", "Number=-7\n", FALSE },
+    { "DeadlineBootTime=123456789\n", "DeadlineBootTime=9223372036854775807\n", FALSE },
+    { "SinceBootTime=120000000\n", "SinceBootTime=-1\n", FALSE },
   };
   g_autoptr (VfRecord) record = make_record ();
 
