@@ -457,6 +457,7 @@ record (VfLane *lane, const VfCall *call)
   if (!lane_record (lane, freeze, VF_PHASE_HELD, &error))
     {
       g_autoptr (GError) cause = error;
+      g_autoptr (GError) told = vf_lane_journal_error (lane, cause);
 
       vf_ledger_release (lane->ledger, freeze->number);
       if (vf_plan_needs_freeze (freeze->plan))
@@ -465,8 +466,7 @@ record (VfLane *lane, const VfCall *call)
         lane_forget_record (lane, freeze);
       if (request->frozen != NULL)
         request->freeze = vf_freeze_ref (freeze); /* its group waits for that */
-      g_autoptr (GError) problem = vf_lane_journal_error (lane, cause);
-      lane_answer (request, NULL, problem);
+      lane_answer (request, NULL, told);
       vf_request_free (request);
       vf_freeze_unref (freeze);
       return;
