@@ -38,100 +38,119 @@ vf_record_free (VfRecord *record)
 
 /* --- writing ------------------------------------------------------------------------------------ */
 
-/* A guest's text may be any bytes; a key file is UTF-8, and lists end their items with “;”. */
-static char *
-encode (const char *text)
+/* A guest's text may be any bytes; a key file is UTF-8, drops spaces in front, takes backslashes for
+ * escapes, and ends items of lists with “;”. */
+static void
+add_encoded (GString *file, const char *text)
 {
-  return g_uri_escape_string (text != NULL ? text : "", " /:,@+()[]{}\\", TRUE);
+  if (text != NULL)
+    g_string_append_uri_escaped (file, text, *text == ' ' ? "/:,@+()[]{}" : " /:,@+()[]{}", TRUE);
 }
 
 static void
-set_text (GKeyFile *file, const char *group, const char *key, const char *text)
+set_text (GString *file, const char *key, const char *text)
 {
-  g_autofree char *encoded = encode (text);
-
-  g_key_file_set_string (file, group, key, encoded);
+  g_string_append (file, key);
+  g_string_append_c (file, '=');
+  add_encoded (file, text);
+  g_string_append_c (file, '\n');
 }
 
 static void
-set_list (GKeyFile *file, const char *group, const char *key, const char *const *list)
+set_number (GString *file, const char *key, gint64 number)
 {
-  g_autoptr (GPtrArray) encoded = g_ptr_array_new_with_free_func (g_free);
+  g_string_append_printf (file, "%s=%" G_GINT64_FORMAT "\n", key, number);
+}
 
+static void
+set_boolean (GString *file, const char *key, gboolean value)
+{
+  set_text (file, key, value ? "true" : "false");
+}
+
+static void
+set_list (GString *file, const char *key, const char *const *list)
+{
+  g_string_append (file, key);
+  g_string_append_c (file, '=');
   for (; list != NULL && *list != NULL; list++)
-    g_ptr_array_add (encoded, encode (*list));
-  g_key_file_set_string_list (file, group, key, (const char *const *) encoded->pdata, encoded->len);
+    {
+      add_encoded (file, *list);
+      g_string_append_c (file, ';');
+    }
+  g_string_append_c (file, '\n');
 }
 
 static void
-set_array (GKeyFile *file, const char *group, const char *key, GPtrArray *array)
+set_array (GString *file, const char *key, GPtrArray *array)
 {
   g_autoptr (GPtrArray) list = g_ptr_array_copy (array, NULL, NULL);
 
   g_ptr_array_set_free_func (list, NULL);
   g_ptr_array_add (list, NULL);
-  set_list (file, group, key, (const char *const *) list->pdata);
+  set_list (file, key, (const char *const *) list->pdata);
 }
 
 static void
-write_map (GKeyFile *file, GPtrArray *map)
+write_map (GString *file, GPtrArray *map)
 {
-  g_key_file_set_integer (file, GROUP, "Filesystems", map != NULL ? (int) map->len : -1);
+  set_number (file, "Filesystems", map != NULL ? (gint64) map->len : -1);
   for (guint i = 0; map != NULL && i < map->len; i++)
     {
       const VfFilesystem *fs = g_ptr_array_index (map, i);
-      g_autofree char *group = g_strdup_printf ("Filesystem %u", i);
 
-      set_text (file, group, "Device", fs->device);
-      set_text (file, group, "Type", fs->type);
-      set_array (file, group, "Mountpoints", fs->mountpoints);
-      set_array (file, group, "Disks", fs->targets);
+      g_string_append_printf (file, "\n[Filesystem %u]\n", i);
+      set_text (file, "Device", fs->device);
+      set_text (file, "Type", fs->type);
+      set_array (file, "Mountpoints", fs->mountpoints);
+      set_array (file, "Disks", fs->targets);
     }
 }
 
+/* A key file, written without GKeyFile: that costs half of the time of a freeze's records. */
 char *
 vf_record_to_text (const VfRecord *record)
 {
-  g_autoptr (GKeyFile) file = g_key_file_new ();
-  g_autofree char *text = NULL;
+  g_autoptr (GString) file = g_string_sized_new (1024);
   g_autofree char *checksum = NULL;
   const VfLedgerState *state = &record->state;
 
-  g_key_file_set_integer (file, GROUP, "Format", FORMAT);
-  g_key_file_set_string (file, GROUP, "Phase", phases[record->phase]);
-  g_key_file_set_uint64 (file, GROUP, "Number", record->number);
+  g_string_append (file, "[" GROUP "]\n");
+  set_number (file, "Format", FORMAT);
+  set_text (file, "Phase", phases[record->phase]);
+  set_number (file, "Number", (gint64) record->number);
   if (record->group != 0)
-    g_key_file_set_uint64 (file, GROUP, "Group", record->group);
-  g_key_file_set_boolean (file, GROUP, "Unknown", record->damaged);
-  set_text (file, GROUP, "Uri", record->uri);
-  set_text (file, GROUP, "Domain", record->uuid);
-  set_text (file, GROUP, "Name", record->name);
-  g_key_file_set_integer (file, GROUP, "Run", record->run);
-  set_text (file, GROUP, "Bus", record->bus_id);
-  set_text (file, GROUP, "Owner", record->owner);
-  g_key_file_set_uint64 (file, GROUP, "OwnerUID", record->uid);
-  g_key_file_set_string (file, GROUP, "Lifetime", record->lease ? "lease" : "caller");
-  set_text (file, GROUP, "Reason", record->reason);
-  set_list (file, GROUP, "Disks", (const char *const *) record->disks);
-  g_key_file_set_string (file, GROUP, "Scope", vf_scope_word (record->scope));
-  g_key_file_set_string (file, GROUP, "Engine", vf_engine_word (record->engine));
-  g_key_file_set_int64 (file, GROUP, "Created", record->created);
-  g_key_file_set_int64 (file, GROUP, "DeadlineBootTime", record->deadline);
-  g_key_file_set_int64 (file, GROUP, "SinceBootTime", record->since);
-  g_key_file_set_int64 (file, GROUP, "Since", record->since_real);
-  g_key_file_set_uint64 (file, GROUP, "FilesystemsFrozen", record->frozen);
-  g_key_file_set_uint64 (file, GROUP, "FilesystemsSkipped", record->skipped);
-  g_key_file_set_boolean (file, GROUP, "Whole", state->whole);
-  set_list (file, GROUP, "Covers", (const char *const *) state->covers);
-  set_list (file, GROUP, "Tried", (const char *const *) state->tried);
-  set_list (file, GROUP, "Frozen", (const char *const *) state->frozen);
-  set_list (file, GROUP, "Targets", (const char *const *) state->targets);
-  g_key_file_set_uint64 (file, GROUP, "Reported", state->reported);
+    set_number (file, "Group", (gint64) record->group);
+  set_boolean (file, "Unknown", record->damaged);
+  set_text (file, "Uri", record->uri);
+  set_text (file, "Domain", record->uuid);
+  set_text (file, "Name", record->name);
+  set_number (file, "Run", record->run);
+  set_text (file, "Bus", record->bus_id);
+  set_text (file, "Owner", record->owner);
+  set_number (file, "OwnerUID", record->uid);
+  set_text (file, "Lifetime", record->lease ? "lease" : "caller");
+  set_text (file, "Reason", record->reason);
+  set_list (file, "Disks", (const char *const *) record->disks);
+  set_text (file, "Scope", vf_scope_word (record->scope));
+  set_text (file, "Engine", vf_engine_word (record->engine));
+  set_number (file, "Created", record->created);
+  set_number (file, "DeadlineBootTime", record->deadline);
+  set_number (file, "SinceBootTime", record->since);
+  set_number (file, "Since", record->since_real);
+  set_number (file, "FilesystemsFrozen", record->frozen);
+  set_number (file, "FilesystemsSkipped", record->skipped);
+  set_boolean (file, "Whole", state->whole);
+  set_list (file, "Covers", (const char *const *) state->covers);
+  set_list (file, "Tried", (const char *const *) state->tried);
+  set_list (file, "Frozen", (const char *const *) state->frozen);
+  set_list (file, "Targets", (const char *const *) state->targets);
+  set_number (file, "Reported", state->reported);
   write_map (file, state->map);
 
-  text = g_key_file_to_data (file, NULL, NULL);
-  checksum = g_compute_checksum_for_string (G_CHECKSUM_SHA256, text, -1);
-  return g_strconcat (text, CHECKSUM, checksum, "\n", NULL);
+  checksum = g_compute_checksum_for_string (G_CHECKSUM_SHA256, file->str, (gssize) file->len);
+  g_string_append_printf (file, CHECKSUM "%s\n", checksum);
+  return g_string_free (g_steal_pointer (&file), FALSE);
 }
 
 /* --- reading ------------------------------------------------------------------------------------ */

@@ -57,6 +57,30 @@ parse_name (const char *name, char **uuid, guint64 *number)
   return TRUE;
 }
 
+/* Atomic by the rename; the folder is on tmpfs, so there is nothing to sync. What a crash leaves
+ * unfinished is removed at the next start. */
+static gboolean
+write_file (const char *path, const char *text, GError **error)
+{
+  g_autofree char *unfinished = g_strconcat (path, ".new", NULL);
+  int file = open (unfinished, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+  gssize length = (gssize) strlen (text);
+  gssize written = file >= 0 ? write (file, text, (gsize) length) : -1;
+  int failed = written < 0 ? errno : written < length ? ENOSPC : 0;
+
+  if (file >= 0)
+    close (file);
+  if (failed == 0 && rename (unfinished, path) < 0)
+    failed = errno;
+  if (failed == 0)
+    return TRUE;
+  g_set_error (error, G_FILE_ERROR, g_file_error_from_errno (failed), "Cannot write %s: %s", path,
+               g_strerror (failed));
+  if (file >= 0)
+    unlink (unfinished);
+  return FALSE;
+}
+
 /* --- the counter -------------------------------------------------------------------------------- */
 
 static guint64
@@ -79,7 +103,7 @@ take_block (VfJournal *journal)
   g_autofree char *text = g_strdup_printf ("%" G_GUINT64_FORMAT "\n", journal->next + BLOCK);
   g_autoptr (GError) error = NULL;
 
-  if (!g_file_set_contents_full (path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0600, &error))
+  if (!write_file (path, text, &error))
     {
       g_warning ("Cannot write the counter of freezes: %s", error->message);
       return FALSE;
@@ -149,7 +173,7 @@ vf_journal_write (VfJournal *journal, const VfRecord *record, GError **error)
   g_autofree char *path = path_of (journal, record->uuid, record->number);
   g_autofree char *text = vf_record_to_text (record);
 
-  return g_file_set_contents_full (path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0600, error);
+  return write_file (path, text, error);
 }
 
 void

@@ -143,6 +143,19 @@ virDomainFSThaw (virDomainPtr domain G_GNUC_UNUSED, const char **mountpoints G_G
   g_assert_not_reached ();
 }
 
+char *
+virDomainQemuAgentCommand (virDomainPtr domain G_GNUC_UNUSED, const char *command G_GNUC_UNUSED,
+                           int timeout G_GNUC_UNUSED, unsigned int flags G_GNUC_UNUSED)
+{
+  g_assert_not_reached ();
+}
+
+virConnectPtr
+virDomainGetConnect (virDomainPtr domain G_GNUC_UNUSED)
+{
+  g_assert_not_reached ();
+}
+
 /* --- what becomes of it ----------------------------------------------------------------------- */
 
 static void
