@@ -16,6 +16,7 @@ typedef struct {
   VfFreeze *freeze;
   char *path;
   guint registrations[2];
+  guint passing; /* timer: a state that lasts is to be told */
 } BusObject;
 
 struct _VfBus {

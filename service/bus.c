@@ -12,6 +12,10 @@
 #define DOMAIN "org.virtfreeze1.Domain"
 #define FREEZE "org.virtfreeze1.Freeze"
 
+/* “freezing” and “thawing” are told when they last that long. Most are over before anybody could
+ * look, and each signal costs the caller who waits behind it. */
+#define PASSING_MS 20
+
 /* --- properties -------------------------------------------------------------------------------- */
 
 static const GDBusInterfaceInfo *
@@ -110,6 +114,38 @@ emit_changed (BusObject *object, const char *const *names)
         g_variant_new ("(sa{sv}as)", info_of (object)->name, &changed, NULL));
 }
 
+static gboolean
+on_passing (gpointer data)
+{
+  BusObject *object = data;
+
+  object->passing = 0;
+  emit_changed (object, (const char *[]){ object->freeze != NULL ? "State" : "FreezeState", NULL });
+  return G_SOURCE_REMOVE;
+}
+
+static void
+tell_if_it_lasts (BusObject *object)
+{
+  if (object->passing == 0)
+    object->passing = g_timeout_add (PASSING_MS, on_passing, object);
+}
+
+/* Whether a domain's FreezeState is to be told now. */
+static gboolean
+state_settled (BusObject *object)
+{
+  VfGuestState state = vf_lane_guest_state (object->domain->lane);
+
+  if (state == VF_GUEST_FREEZING || state == VF_GUEST_THAWING)
+    {
+      tell_if_it_lasts (object);
+      return FALSE;
+    }
+  g_clear_handle_id (&object->passing, g_source_remove);
+  return TRUE; /* also if it is what was told last: somebody may have seen the state between */
+}
+
 /* --- objects ----------------------------------------------------------------------------------- */
 
 char *
@@ -140,6 +176,7 @@ unpublish (BusObject *object)
   for (gsize i = 0; i < G_N_ELEMENTS (object->registrations); i++)
     if (object->registrations[i] != 0)
       g_dbus_connection_unregister_object (object->bus->connection, object->registrations[i]);
+  g_clear_handle_id (&object->passing, g_source_remove);
   g_clear_pointer (&object->path, g_free);
 }
 
@@ -228,6 +265,8 @@ on_domain_changed (VfDomain *domain, VfDomainChange what, gpointer data)
 
   if (object == NULL)
     return;
+  if ((what & VF_DOMAIN_FREEZE_STATE) && !state_settled (object))
+    what &= ~VF_DOMAIN_FREEZE_STATE;
   for (gsize i = 0; i < G_N_ELEMENTS (table); i++)
     if (what & table[i].what)
       names[n++] = table[i].name;
@@ -250,16 +289,17 @@ static void
 on_freeze_changed (VfFreeze *freeze, VfFreezeChange what, gpointer data)
 {
   VfBus *bus = data;
-  const char *names[4] = { NULL };
+  BusObject *object = g_hash_table_lookup (bus->objects, freeze);
+  const char *names[3] = { NULL };
   gsize n = 0;
 
   if (what & VF_FREEZE_CHANGED_STATE)
-    names[n++] = "State";
+    tell_if_it_lasts (object); /* it is being thawed */
   if (what & VF_FREEZE_CHANGED_DEADLINE)
     names[n++] = "Deadline";
   if (what & VF_FREEZE_CHANGED_OWNER)
     names[n++] = "Owner";
-  emit_changed (g_hash_table_lookup (bus->objects, freeze), names);
+  emit_changed (object, names);
 }
 
 static void
@@ -268,6 +308,7 @@ on_freeze_lost (VfFreeze *freeze, gpointer data)
   VfBus *bus = data;
   BusObject *object = g_hash_table_lookup (bus->objects, freeze);
 
+  g_clear_handle_id (&object->passing, g_source_remove);
   emit_changed (object, (const char *[]){ "State", NULL });
   emit (bus, object->path, FREEZE, "Lost", g_variant_new ("(s)", vf_lost_word (freeze->why)));
 }

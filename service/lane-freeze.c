@@ -478,10 +478,12 @@ record (VfLane *lane, const VfCall *call)
       return;
     }
   request->reserved = FALSE; /* the freeze counts now */
-  vf_log_frozen (freeze);
   lane_publish (lane, freeze);
+  vf_freeze_ref (freeze);
   lane_answer (request, freeze, NULL);
   vf_request_free (request);
+  vf_log_frozen (freeze); /* the caller need not wait for that */
+  vf_freeze_unref (freeze);
 }
 
 /*

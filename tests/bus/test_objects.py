@@ -111,22 +111,34 @@ def test_a_freeze_is_announced_with_its_properties_and_its_end(root, domain):
 
 
 def test_changes_are_announced(root, domain):
+    # Here freezing and thawing take no time, and are not announced; on a busy machine they may be.
+    passing = ({"FreezeState": "freezing"}, {"FreezeState": "thawing"}, {"State": "thawing"})
+
     def changes():
         root.sync()
         return [(signal.path, signal.body[1]) for signal in root.signals()
-                if signal.member == "PropertiesChanged"]
+                if signal.member == "PropertiesChanged" and signal.body[1] not in passing]
 
     freeze = root.freeze(domain)
     since = root.get(domain, "FrozenSince")
     assert since > 0
-    assert changes() == [(domain, {"FreezeState": "freezing"}),
-                         (domain, {"FreezeState": "frozen", "FrozenSince": since})]
+    assert changes() == [(domain, {"FreezeState": "frozen", "FrozenSince": since})]
     root.renew(freeze, 30 * S)
-    assert changes()[2:] == [(freeze, {"Deadline": root.get(freeze, "Deadline")})]
+    assert changes()[1:] == [(freeze, {"Deadline": root.get(freeze, "Deadline")})]
     root.thaw(freeze)
-    assert set(map(repr, changes()[3:])) == set(map(repr, [
-        (freeze, {"State": "thawing"}), (domain, {"FreezeState": "thawing"}),
-        (domain, {"FreezeState": "thawed", "FrozenSince": 0})]))
+    assert changes()[2:] == [(domain, {"FreezeState": "thawed", "FrozenSince": 0})]
+
+
+def test_states_that_pass_at_once_are_not_announced(root, domain):
+    """On a busy machine nothing may be over at once: once in 20 times is enough."""
+    for _ in range(20):
+        root.history.clear()
+        root.thaw(root.freeze(domain))
+        told = [signal.body[1]["FreezeState"] if signal.member == "PropertiesChanged"
+                else signal.member for signal in root.signals()]
+        if told == ["frozen", "InterfacesAdded", "thawed", "Released", "InterfacesRemoved"]:
+            return
+    pytest.fail(f"told was {told}")
 
 
 def test_what_was_announced_last_is_what_is_there(root, domain):
