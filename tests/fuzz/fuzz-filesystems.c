@@ -15,6 +15,7 @@
 #include "journal-file.h"
 #include "test-service.h"
 
+#include <libvirt/libvirt-qemu.h>
 #include <libvirt/virterror.h>
 #include <stdlib.h>
 #include <string.h>
