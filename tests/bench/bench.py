@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import guests
+import scale
 import speed
 from harness import box
 from parts import Row
@@ -44,7 +45,7 @@ def main() -> int:
     busy = os.getloadavg()[0]
     parts = []
     for name in options.only.split(","):
-        rows = {"speed": speed.rows, "guests": guests.rows}[name](options.quick)
+        rows = {"speed": speed.rows, "guests": guests.rows, "scale": scale.rows}[name](options.quick)
         parts.append(f"### {name.capitalize()}\n\n{table(rows)}")
         print(parts[-1], flush=True)
     if options.write:
