@@ -6,6 +6,7 @@
 #include <glib-unix.h>
 #include <libvirt-glib/libvirt-glib.h>
 #include <locale.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <systemd/sd-daemon.h>
@@ -226,6 +227,15 @@ fail (const GError *error)
   return EXIT_FAILURE;
 }
 
+/* Memory that a flood of calls or one large answer needed goes back to the system. */
+static void
+return_memory (void)
+{
+  mallopt (M_ARENA_MAX, 1);
+  mallopt (M_TRIM_THRESHOLD, 128 * 1024);
+  mallopt (M_MMAP_THRESHOLD, 128 * 1024);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -236,6 +246,7 @@ main (int argc, char **argv)
   const char *uri;
   int status;
 
+  return_memory ();
   setlocale (LC_ALL, "");
   if (!parse_options (&argc, &argv, &options, &error))
     return fail (error);

@@ -17,6 +17,7 @@ from parts import Row
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 BEGIN, END = "<!-- ./run bench --write: begin -->\n", "<!-- ./run bench --write: end -->\n"
+PARTS = {"speed": speed, "guests": guests, "scale": scale}
 HEAD = ["", "ms: median / p99", "compared with", "result", "goal", ""]
 
 
@@ -34,7 +35,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Measures virtfreezed beside what there is.")
     parser.add_argument("--quick", action="store_true", help="a few rounds: does it work?")
     parser.add_argument("--write", action="store_true", help="puts the tables into RESULTS.md")
-    parser.add_argument("--only", default="speed,guests,scale", help="parts, by commas")
+    parser.add_argument("--only", default=",".join(PARTS), help="parts, by commas")
     options = parser.parse_args()
     if reason := box.missing():
         print(reason, file=sys.stderr)
@@ -45,7 +46,7 @@ def main() -> int:
     busy = os.getloadavg()[0]
     parts = []
     for name in options.only.split(","):
-        rows = {"speed": speed.rows, "guests": guests.rows, "scale": scale.rows}[name](options.quick)
+        rows = PARTS[name].rows(options.quick)
         parts.append(f"### {name.capitalize()}\n\n{table(rows)}")
         print(parts[-1], flush=True)
     if options.write:
