@@ -5,15 +5,17 @@ limits. Memory stays bounded, another caller's Thaw is answered soon, nothing st
 import math
 import os
 import re
+import struct
 import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
+from gi.repository import Gio, GLib
 
 from harness.box import MEMBER, NOBODY, OTHER
-from harness.client import ROOT, S
+from harness.client import NAME, ROOT, S
 from harness.connection import BusError, Closed
 from harness.node import Domain, Node
 
@@ -93,16 +95,25 @@ def say(capsys):
 
 # What harms
 
+def calls(client, domain: Domain, disks: list[str], count: int) -> bytes:
+    """That many calls of Freeze, made once: only their serials differ."""
+    message = Gio.DBusMessage.new_method_call(NAME, domain.path, f"{NAME}.Domain", "Freeze")
+    message.set_body(GLib.Variant("(as)", (disks,)))
+    message.set_serial(1)
+    blob = message.to_blob(Gio.DBusCapabilityFlags.NONE)
+    return b"".join(blob[:8] + struct.pack("=I", client.next_serial()) + blob[12:]
+                    for _ in range(count))
+
+
 def flood_freezes(client):
     """As many as get through, of everything, and never thaws one."""
-    for domain in DOMAINS[:-1]:
-        client.begin_freeze(domain.path, hold=60 * S)
+    client.send_bytes(b"".join(calls(client, domain, [], 20) for domain in DOMAINS[:-1]))
     drain(client)
 
 
 def flood_big_calls(client):
-    """Of what is refused, after it was read."""
-    client.begin(DOMAINS[0].path, "Freeze", "as", ["x" * 1000] * 200)
+    """Of what is refused, after it was read and looked at: 200 KiB each, without a break."""
+    client.send_bytes(calls(client, DOMAINS[0], ["x" * 1000] * 200, 10))
     drain(client)
 
 
@@ -128,13 +139,13 @@ def drain(client):
 
 def deaf_objects(client):
     """Asks for long answers and never reads one, until the bus has had enough."""
-    client.start("org.virtfreeze1", ROOT, "org.freedesktop.DBus.ObjectManager.GetManagedObjects")
+    client.start(NAME, ROOT, "org.freedesktop.DBus.ObjectManager.GetManagedObjects")
 
 
 # Others, meanwhile
 
 def thaw_times(victim: Tool, seconds: float) -> list[float]:
-    """ms of Thaws of a caller who behaves; its Freeze may wait for polkit, whom others keep busy."""
+    """ms of Thaws of one who behaves; its Freeze may wait for polkit, whom others keep busy."""
     times = []
     end = time.monotonic() + seconds
     while time.monotonic() < end or len(times) < 30:
