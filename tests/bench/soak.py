@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""`./run soak`: freezes, thaws, renewals, leases, callers that die, reloads and libvirtd's restarts,
-in a random mix; at the end the service has the files, threads and memory that it began with."""
+"""`./run soak`: freezes, thaws, renewals, leases, callers that die, reloads, restarts of libvirtd, in
+a random mix. At the end the service has the files, threads and memory that it began with."""
 
 import argparse
 import contextlib
@@ -202,8 +202,9 @@ class Side:
 
 
 def guest_side(stack: contextlib.ExitStack, libvirtd: Libvirtd, guest: Guest, seed: str) -> Side:
-    bus = BenchBus(session=False)
+    bus = BenchBus()
     stack.callback(bus.close)
+    stack.callback(Polkit(bus).stop)
     daemon = stack.enter_context(service(bus, uri=libvirtd.uri))
     with bus.client() as root:
         root.watch()
@@ -234,8 +235,7 @@ def run(seconds: float, with_guest: bool, seed: str) -> bool:
             guest = Guest(libvirtd, image_folder(), volumes=SMALL, writer_ms=0).start()
         bus = BenchBus()
         stack.callback(bus.close)
-        polkit = Polkit(bus)
-        stack.callback(polkit.stop)
+        stack.callback(Polkit(bus).stop)
         node = Node(bus.new_file("node.xml"), *DOMAINS)
         daemon = stack.enter_context(service(bus, uri=node.uri))
         side = Side("test driver", bus, daemon, [domain.path for domain in DOMAINS], seed)
