@@ -144,8 +144,8 @@ def rows(quick: bool) -> list[Row]:
         raise RuntimeError(reason)
     image = image_folder()
     result = []
-    for count, measure in ((1, lambda scene: [*pairs(scene, 2 if quick else 40),
-                                              *killed_caller(scene, 2 if quick else 30)]),
+    for count, measure in ((1, lambda scene: [*pairs(scene, 2 if quick else 25),
+                                              *killed_caller(scene, 2 if quick else 20)]),
                            (2 if quick else MANY,
                             lambda scene: many_with_slow_hooks(scene, 1 if quick else 3))):
         scene = Scene(image, count)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""`./run soak`: freezes, thaws, renewals, leases, callers that die, reloads, restarts of libvirtd, in
-a random mix. At the end the service has the files, threads and memory that it began with."""
+"""`./run soak`: freezes, thaws, renewals, leases, callers that die, reloads, restarts of libvirtd.
+At the end the service has the files, threads and memory that it began with."""
 
 import argparse
 import contextlib
