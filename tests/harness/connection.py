@@ -86,17 +86,23 @@ class Pending:
 class Connection:
     """`name` is the unique name. As another user it is held by a process of that user."""
 
-    def __init__(self, path: str, user: str | None = None, hello: bool = True):
+    def __init__(self, path: str, user: str | None = None, hello: bool = True,
+                 caller: tuple[int, list] | None = None):
+        """`caller`: user id, and the command line of a caller.py that runs elsewhere."""
         self._process: subprocess.Popen | None = None
-        self.uid = os.geteuid() if user is None else pwd.getpwnam(user).pw_uid
-        if self.uid == os.geteuid():
+        if caller:
+            self.uid = caller[0]
+        else:
+            self.uid = os.geteuid() if user is None else pwd.getpwnam(user).pw_uid
+        if self.uid == os.geteuid() and not caller:
             self._socket = socket.socket(socket.AF_UNIX)
             self._socket.connect(path)
         else:
             self._socket, theirs = socket.socketpair()
-            self._process = subprocess.Popen(
-                [*run_as(user), "/usr/bin/python3", "-I", "-S",
-                 str(Path(__file__).with_name("caller.py")), path], stdin=theirs)
+            command = caller[1] if caller else [
+                *run_as(user), "/usr/bin/python3", "-I", "-S",
+                str(Path(__file__).with_name("caller.py"))]
+            self._process = subprocess.Popen([*command, path], stdin=theirs)
             theirs.close()
         self._data = b""
         self._serial = 0
