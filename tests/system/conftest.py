@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Fixtures of the `system` suite: a machine with systemd, dbus-daemon, polkitd, libvirtd and a
+guest, on which the packages are installed. One for each file; its tests run in their order."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import gi
+
+gi.require_version("Gio", "2.0")
+
+from harness import guest as guests
+from harness import sysbox
+from harness.guest import SMALL, Guest
+from harness.sysbox import BoxLibvirtd, SystemBox
+
+# Short, so that what comes by the clock comes soon; not so short that a busy machine is too slow.
+CONFIG = "[Freeze]\nAgentTimeout=3s\nVerifyInterval=500ms\n"
+DROP_IN = "/etc/virtfreeze/virtfreezed.conf.d/test.conf"
+
+
+def impossible(reason: str):
+    # A skip that nobody sees is no test: where it matters everything has to be there.
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def image():
+    if reason := sysbox.missing() or guests.missing():
+        impossible(reason)
+    return guests.image_folder().resolve()
+
+
+@pytest.fixture(scope="module")
+def bare_box(image):
+    """Without the packages; vf-member is in group libvirt, vf-nobody in none."""
+    with SystemBox(binds=(image,)) as box:
+        box.add_user("vf-member", "libvirt")
+        box.add_user("vf-nobody")
+        yield box
+
+
+@pytest.fixture(scope="module")
+def guest(bare_box, image):
+    """Runs under the libvirtd of the box; named “web”, as in the examples of rules."""
+    return Guest(BoxLibvirtd(bare_box), image, "web", SMALL).start()
+
+
+@pytest.fixture(scope="module")
+def box(bare_box, guest):
+    """With the packages, as they install themselves, and CONFIG."""
+    bare_box.write(DROP_IN, CONFIG)
+    bare_box.install(*sysbox.packages())
+    return bare_box
+
+
+@pytest.fixture
+def connect(box):
+    """Connects as a user, root unless named, until the end of the test."""
+    clients = []
+
+    def connect(user="root"):
+        clients.append(box.client(user))
+        return clients[-1]
+
+    yield connect
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def member(connect):
+    """In group libvirt, who may freeze."""
+    return connect("vf-member")
+
+
+@pytest.fixture
+def domain(member, guest):
+    """The object of the guest."""
+    return member.domain(guest.name)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    """Beside a failure, what the machine had to say."""
+    report = (yield).get_result()
+    if report.failed and (box := item.funcargs.get("box")):
+        report.sections.append(("journal", box.run(
+            "journalctl", "--no-pager", "--lines=60", "--output=short-precise").stdout))
