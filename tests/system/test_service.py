@@ -4,10 +4,9 @@ freeze when the service is killed, restarted, stopped or given up on."""
 
 import os
 import pty
-import re
 import select
-import signal
 import subprocess
+import termios
 import time
 from pathlib import Path
 
@@ -15,8 +14,8 @@ import pytest
 
 from conftest import CONFIG, DROP_IN
 from harness.box import SOURCE
-from harness.client import ROOT, MS, S, fails
-from harness.connection import run_as
+from harness.client import ROOT, S, fails
+from harness.connection import BusError
 from harness.guest import wait_until
 
 HELD_ON = 300 * S
@@ -139,19 +138,22 @@ class Terminal:
     def __init__(self, box, user: str, pid: int):
         self._ours, theirs = pty.openpty()
         self._text = ""
-        ready, notify = os.pipe()
+        # It closes that when it is registered.
+        fifo = box.shared / "pkttyagent"
+        os.mkfifo(fifo)
+        fifo.chmod(0o666)
+        registered = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
         # In a session of its own, of which the terminal is the controlling one.
         self._process = subprocess.Popen(
             ["setsid", "--ctty", *box.command(
-                "pkttyagent", "--process", pid, "--notify-fd", notify, user=user)],
-            stdin=theirs, stdout=theirs, stderr=theirs, pass_fds=[notify])
+                "sh", "-c", f'exec pkttyagent --process "$0" --notify-fd 3 3>{fifo}', pid,
+                user=user)], stdin=theirs, stdout=theirs, stderr=theirs)
         os.close(theirs)
-        os.close(notify)
         try:
-            # It closes that when it is registered.
-            assert select.select([ready], [], [], 30)[0], "pkttyagent does not register"
+            assert select.select([registered], [], [], 30)[0], "pkttyagent does not register"
         finally:
-            os.close(ready)
+            os.close(registered)
+            fifo.unlink()
 
     def wait(self, text: str) -> str:
         """→ all that was printed before, and it."""
@@ -163,8 +165,10 @@ class Terminal:
         before, _, self._text = self._text.partition(text)
         return before + text
 
-    def type(self, line: str):
-        os.write(self._ours, f"{line}\n".encode())
+    def type_password(self, password: str):
+        # What comes before it has turned the echo off is thrown away.
+        wait_until(lambda: not termios.tcgetattr(self._ours)[3] & termios.ECHO, 30, "end of echo")
+        os.write(self._ours, f"{password}\n".encode())
 
     def close(self):
         self._process.kill()
@@ -197,7 +201,7 @@ def test_a_prompt_that_is_accepted(asked, domain, guest):
     pending = client.begin_freeze(domain, interactive=True)
     assert f"virtual machine {guest.name}" in terminal.wait("Password: ")
     assert not guest.agent_frozen()
-    terminal.type(PASSWORD)
+    terminal.type_password(PASSWORD)
     terminal.wait("AUTHENTICATION COMPLETE")
     freeze = pending.result(60)
     assert_frozen(guest)
@@ -211,7 +215,7 @@ def test_a_prompt_that_is_refused(asked, domain, guest):
     client, terminal = asked
     pending = client.begin_freeze(domain, interactive=True)
     terminal.wait("Password: ")
-    terminal.type("wrong")
+    terminal.type_password("wrong")
     terminal.wait("AUTHENTICATION FAILED")
     with fails("AccessDenied"):
         pending.result(60)
@@ -321,3 +325,151 @@ def test_what_can_be_done_in_its_sandbox(box):
     assert found["interfaces"] == "lo"
     assert not {"sda", "vda", "kvm", "mem", "rtc0"} & set(found["devices"].split())
     assert found["processes"] == str(box.uid("virtfreeze"))
+
+
+# Reload
+
+@pytest.mark.parametrize("reload", ["systemctl reload virtfreezed",
+                                    "systemctl kill --signal=HUP virtfreezed"])
+def test_reload(box, member, domain, guest, reload):
+    """A good file counts from now on; what is held stays as it was."""
+    freeze = member.freeze(domain, hold=HELD_ON)
+    deadline = member.get(freeze, "Deadline")
+    process = box.pid()
+    member.watch()
+    try:
+        box.write(DROP_IN, CONFIG + "DefaultHold=7s\nMaxHold=8s\n")
+        box.sh(reload)
+        member.wait_property(domain, "DefaultHold", 7 * S)
+        with fails("InvalidArgs"):
+            member.renew(freeze, 9 * S)
+        assert member.get(freeze, "Deadline") == deadline
+        assert_frozen(guest)
+    finally:
+        box.write(DROP_IN, CONFIG)
+        box.sh(reload)
+    member.wait_property(domain, "DefaultHold", 60 * S)
+    assert member.get(freeze, "State") == "held"
+    member.thaw(freeze)
+    assert_thawed(guest)
+    assert box.pid() == process
+
+
+def test_reload_of_a_bad_file(box, member, domain, guest):
+    """systemctl says so; by the signal it is in the journal; nothing changes."""
+    freeze = member.freeze(domain, hold=HELD_ON)
+    process = box.pid()
+    try:
+        box.write(DROP_IN, CONFIG + "DefaultHold=soon\nMaxHold=8s\n")
+        assert box.run("systemctl", "reload", "virtfreezed").returncode != 0
+        assert "DefaultHold" in box.messages() and "test.conf" in box.messages()
+        box.check("systemctl", "kill", "--signal=HUP", "virtfreezed")
+        wait_until(lambda: "the settings stay as they were" in box.messages(), 30, "message")
+        assert member.get(domain, "MaxHold") == 600 * S
+        assert member.get(freeze, "State") == "held"
+        assert_frozen(guest)
+    finally:
+        box.write(DROP_IN, CONFIG)
+    box.check("systemctl", "reload", "virtfreezed")
+    member.thaw(freeze)
+    assert_thawed(guest)
+    assert box.pid() == process
+
+
+# Killed, restarted, stopped, given up on
+
+def test_killed_it_is_started_again_and_the_freeze_goes_on(box, member, domain, guest):
+    freeze = member.freeze(domain, "vdx", hold=HELD_ON)
+    before = member.properties(freeze)
+    assert_frozen(guest)
+    count = guest.writer_count("a")
+    process = box.pid()
+    box.check("systemctl", "kill", "--signal=KILL", "virtfreezed")
+    wait_restarted(box, process)
+    assert member.freezes() == [freeze]
+    assert member.properties(freeze) == before
+    assert_frozen(guest)
+    assert guest.writer_count("a") == count
+    member.thaw(freeze)
+    assert_thawed(guest)
+
+
+def test_a_restart_keeps_freezes(box, member, domain, guest):
+    freeze = member.freeze(domain, "vdx", hold=HELD_ON)
+    lease = member.freeze(domain, "vdy", hold=HELD_ON, lifetime="lease")
+    assert_frozen(guest)
+    count = guest.writer_count("a")
+    process = box.pid()
+    box.check("systemctl", "restart", "virtfreezed")
+    assert box.pid() != process
+    assert member.freezes() == [freeze, lease]
+    assert {member.get(path, "State") for path in (freeze, lease)} == {"held"}
+    assert_frozen(guest)
+    assert guest.writer_count("a") == count
+    member.thaw(lease)
+    assert_frozen(guest)
+    member.thaw(freeze)
+    assert_thawed(guest)
+
+
+def test_a_stop_releases_them(box, member, domain, guest):
+    freeze = member.freeze(domain, hold=HELD_ON, lifetime="lease")
+    assert_frozen(guest)
+    member.watch()
+    box.check("systemctl", "stop", "virtfreezed")
+    assert member.wait_signal("Released", freeze).body == ("service-stopping",)
+    assert box.show("virtfreezed", "ActiveState", "Result") == ["inactive", "success"]
+    assert_thawed(guest)
+    assert box.sh("ls /run/virtfreeze").split() == ["counter", "lock"]
+    assert member.freezes() == []   # which starts it again
+
+
+def give_up_on(box):
+    """Its start limit is hit, by failing starts as after a broken upgrade."""
+    box.write("/run/systemd/system/virtfreezed.service.d/broken.conf",
+              "[Service]\nExecStart=\nExecStart=/bin/false\n")
+    box.check("systemctl", "daemon-reload")
+    box.check("systemctl", "kill", "--signal=KILL", "virtfreezed")
+    wait_until(lambda: box.show("virtfreezed", "ActiveState", "SubState") == ["failed", "failed"],
+               60, "start limit")
+
+
+def mend(box):
+    box.check("rm", "-f", "/run/systemd/system/virtfreezed.service.d/broken.conf")
+    box.check("systemctl", "daemon-reload")
+    box.check("systemctl", "reset-failed", "virtfreezed")
+
+
+def test_at_the_start_limit_the_one_shot_thaws(box, member, domain, guest):
+    member.freeze(domain, hold=HELD_ON, lifetime="lease")
+    assert_frozen(guest)
+    try:
+        give_up_on(box)
+        wait_thawed(guest)
+        box.wait_state("virtfreezed-release", "inactive")
+        assert box.show("virtfreezed-release", "Result") == ["success"]
+        assert box.sh("ls /run/virtfreeze").split() == ["counter", "lock"]
+    finally:
+        mend(box)
+    assert member.freezes() == []
+
+
+def test_calls_do_not_end_the_one_shot(box, member, domain, guest):
+    """While the guest cannot be thawed, somebody calls a service that cannot start. That call would
+    start the service, and starting it ends the one-shot."""
+    member.freeze(domain, hold=HELD_ON, lifetime="lease")
+    assert_frozen(guest)
+    guest.stop_agent()
+    try:
+        give_up_on(box)
+        box.wait_state("virtfreezed-release", "activating")
+        for _ in range(3):
+            with pytest.raises(BusError):
+                member.freezes()
+    finally:
+        guest.cont_agent()
+        try:
+            wait_thawed(guest)
+        finally:
+            mend(box)
+    assert member.freezes() == []
