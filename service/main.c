@@ -256,6 +256,13 @@ main (int argc, char **argv)
       return EXIT_SUCCESS;
     }
   config = load_config (&options, &error);
+  if (config == NULL && options.release_all)
+    {
+      /* What is owed does not wait for a file to be mended. */
+      fail (error);
+      g_clear_error (&error);
+      config = vf_config_load (NULL, FALSE, options.session, &error);
+    }
   if (config == NULL)
     return fail (error);
   uri = options.uri != NULL ? options.uri : vf_config_get_uri (config);

@@ -12,6 +12,7 @@ are in a process namespace whose first process is killed when we end, however th
 """
 
 import contextlib
+import itertools
 import os
 import shutil
 import subprocess
@@ -99,6 +100,9 @@ def packages(*names: str) -> list[Path]:
                   and (not names or path.name.partition("_")[0] in names))
 
 
+_numbers = itertools.count(1)
+
+
 class SystemBox:
     """Boots when made; `close` ends it and removes all."""
 
@@ -107,7 +111,7 @@ class SystemBox:
         unified = Path("/sys/fs/cgroup/unified")
         self.folder = Path(tempfile.mkdtemp(prefix="virtfreeze-system-", dir="/tmp"))
         self.folder.chmod(0o755)
-        name = self.folder.name
+        name = f"virtfreeze-{os.getpid()}-{next(_numbers)}"
         self._cgroup = (unified if unified.is_dir() else unified.parent) / name
         self._cgroup.mkdir()
         # What is bound into it lives outside of its /tmp, which is a file system of its own there.

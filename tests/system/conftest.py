@@ -2,7 +2,9 @@
 """Fixtures of the `system` suite: a machine with systemd, dbus-daemon, polkitd, libvirtd and a
 guest, on which the packages are installed. One for each file; its tests run in their order."""
 
+import functools
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -16,6 +18,7 @@ gi.require_version("Gio", "2.0")
 
 from harness import guest as guests
 from harness import sysbox
+from harness.box import SOURCE
 from harness.guest import SMALL, Guest
 from harness.sysbox import BoxLibvirtd, SystemBox
 
@@ -29,6 +32,29 @@ def impossible(reason: str):
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+def run(*command):
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="session")
+def staged(tmp_path_factory):
+    """Prefix → the folder that "meson install" fills instead of the machine's root."""
+    @functools.cache
+    def staged(prefix: str) -> Path:
+        build, root = (tmp_path_factory.mktemp(name) for name in ("build", "root"))
+        command = ["meson", "install", "--quiet", "--destdir", root]
+        if prefix == "/usr/local":
+            build = Path(os.environ.get("MESON_BUILD_ROOT") or SOURCE / "build")
+            command.append("--no-rebuild")   # it is the prefix of that one
+        else:
+            run("meson", "setup", f"--prefix={prefix}", "-Dbuildtype=plain", "-Dtests=false",
+                "-Dman=enabled", "-Dtranslations=enabled", SOURCE, build)
+        run(*command, "-C", build)
+        return root
+    return staged
 
 
 @pytest.fixture(scope="session")
