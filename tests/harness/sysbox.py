@@ -69,7 +69,7 @@ cp -a "$root.files/." "$root/changes"
 mount -t overlay -o "lowerdir=/,upperdir=$root/changes,workdir=$root/work" overlay "$root/box"
 exec systemd-nspawn --quiet --directory="$root/box" --boot --machine="$name" --register=no \
     --keep-unit --private-network --link-journal=no --capability=all --system-call-filter=bpf \
-    --console=pipe "$@" systemd.unit=virtfreeze-box.target </dev/null
+    --console=pipe "$@" systemd.unit=sysbox.target </dev/null
 """
 
 
@@ -143,12 +143,12 @@ class SystemBox:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text)
         write("etc/machine-id", "")
-        write("etc/systemd/system/virtfreeze-box.target", TARGET)
+        write("etc/systemd/system/sysbox.target", TARGET)
         write("etc/libvirt/qemu.conf", QEMU_CONF)
         # The overlay takes the attributes of folders from here.
         for path in [files, *files.rglob("*")]:
             path.chmod(0o755 if path.is_dir() else 0o644)
-        for service in ("systemd-machined", "libvirt-guests"):
+        for service in ("systemd-machined", "dbus-org.freedesktop.machine1", "libvirt-guests"):
             (files / f"etc/systemd/system/{service}.service").symlink_to("/dev/null")
 
     def _find_leader(self) -> int | None:
@@ -164,7 +164,7 @@ class SystemBox:
 
     def _booted(self) -> bool:
         self._find_leader()   # or it has ended
-        return (self.run("systemctl", "is-active", "virtfreeze-box.target").stdout == "active\n")
+        return (self.run("systemctl", "is-active", "sysbox.target").stdout == "active\n")
 
     def close(self):
         self._process.kill()
