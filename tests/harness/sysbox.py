@@ -8,7 +8,8 @@ this one that is thrown away.
 
 It is a container of systemd-nspawn, without network, with an overlay of / as its root. It has a
 cgroup of its own, also where the machine has the old hierarchies beside the new one. All processes
-are in a process namespace whose first process is killed when we end, however that happens.
+are in a process namespace whose first process is killed when we end, however that happens; then
+nothing is left of it.
 """
 
 import contextlib
@@ -16,9 +17,7 @@ import itertools
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 from harness.box import SOURCE
@@ -47,12 +46,24 @@ namespaces = []
 stdio_handler = "file"
 """
 
-# Begins in the cgroup, and moves on into namespaces.
+# Stays outside, to clean up. Its standard input ends when we do.
 OUTER = """
-echo $$ >"$1/cgroup.procs"
-shift
-exec setpriv --pdeathsig KILL -- unshare --mount --propagation private --cgroup --pid --fork \
-    --kill-child --mount-proc sh -c "$0" box "$@"
+cgroup=$1 folder=$2; shift 2
+exec 3<&0
+sh -c 'echo $$ >"$1/cgroup.procs"; shift
+    exec unshare --mount --propagation private --cgroup --pid --fork --kill-child --mount-proc \
+        sh -c "$@"' start "$cgroup" "$0" box "$@" </dev/null 3<&- &
+box=$!
+{ cat <&3 >/dev/null; kill -KILL $box; } &
+watcher=$!
+exec 3<&-
+wait $box
+kill $watcher
+tries=600
+while [ -d "$cgroup" ] && [ $((tries -= 1)) -gt 0 ]; do
+    find "$cgroup" -depth -type d -exec rmdir {} \\; || sleep 0.05
+done 2>/dev/null
+rm -rf -- "$folder"
 """
 
 # IPAddressDeny= and DevicePolicy= need bpf(2) and do nothing without it.
@@ -122,17 +133,20 @@ class SystemBox:
         self._write_files(self.folder / "root.files")
         options = [f"--bind={self.shared}", f"--bind-ro={SOURCE}:/virtfreeze"]
         options += [f"--bind={folder}" for folder in binds]
-        with open(self.folder / "console", "wb") as console:
-            self._process = subprocess.Popen(
-                ["sh", "-c", OUTER, INNER, str(self._cgroup), name, str(root), *options],
-                stdin=subprocess.DEVNULL, stdout=console, stderr=console, start_new_session=True)
+        self._console = tempfile.TemporaryFile("w+", errors="replace")
+        # In a session of its own: an interrupt from the terminal is ours to handle first.
+        self._process = subprocess.Popen(
+            ["sh", "-c", OUTER, INNER, str(self._cgroup), str(self.folder), name, str(root),
+             *options], stdin=subprocess.PIPE, stdout=self._console, stderr=self._console,
+            start_new_session=True)
         try:
             self._leader = wait_until(self._find_leader, 30, "start of systemd")
             wait_until(self._booted, 60, "boot of systemd")
             # A machine without services says so to dpkg, and manual pages take time.
             self.check("rm", "-f", "/usr/sbin/policy-rc.d", "/var/lib/man-db/auto-update")
         except BaseException as error:
-            error.add_note((self.folder / "console").read_text(errors="replace"))
+            self._console.seek(0)
+            error.add_note(self._console.read())
             self.close()
             raise
 
@@ -154,12 +168,13 @@ class SystemBox:
     def _find_leader(self) -> int | None:
         if self._process.poll() is not None:
             raise RuntimeError("the box ended")
-        # Our child becomes unshare; then nspawn, then systemd.
-        for nspawn in children(self._process.pid):
-            for pid in children(nspawn):
-                with contextlib.suppress(OSError):
-                    if Path(f"/proc/{pid}/comm").read_text() == "systemd\n":
-                        return pid
+        # unshare, nspawn, systemd.
+        for unshare in children(self._process.pid):
+            for nspawn in children(unshare):
+                for pid in children(nspawn):
+                    with contextlib.suppress(OSError):
+                        if Path(f"/proc/{pid}/comm").read_text() == "systemd\n":
+                            return pid
         return None
 
     def _booted(self) -> bool:
@@ -167,18 +182,10 @@ class SystemBox:
         return (self.run("systemctl", "is-active", "sysbox.target").stdout == "active\n")
 
     def close(self):
-        self._process.kill()
-        self._process.wait()
-        deadline = time.monotonic() + 30
-        while self._cgroup.exists():
-            for folder, _, _ in os.walk(self._cgroup, topdown=False):
-                with contextlib.suppress(OSError):   # the last processes are on their way
-                    os.rmdir(folder)
-            if time.monotonic() > deadline:
-                print(f"{self._cgroup} cannot be removed", file=sys.stderr)
-                break
-            time.sleep(0.01)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Ends it at once, with all that runs there."""
+        self._process.stdin.close()
+        self._process.wait(60)
+        self._console.close()
 
     def __enter__(self):
         return self
