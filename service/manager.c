@@ -260,7 +260,8 @@ on_stop_timer (gpointer data)
 
   manager->stop_timer = 0;
   g_warning ("Some guests could not be thawed within %d s", STOP_SECONDS);
-  manager->done (0, manager->data);
+  /* So that systemd starts who pays the rest. The one-shot itself is only stopped for the service. */
+  manager->done (manager->connection != NULL ? 1 : 0, manager->data);
   return G_SOURCE_REMOVE;
 }
 

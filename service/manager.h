@@ -29,7 +29,7 @@ gboolean vf_manager_start (VfManager *manager, GError **error);
 /* New settings, for what is asked for from now on. */
 void vf_manager_configure (VfManager *manager, VfConfig *config);
 
-/* Releases all freezes; done(0) when every guest is thawed, after 10 s at the latest. */
+/* Releases all freezes; done(0) when every guest is thawed; after 10 s done(1), while thaws are owed. */
 void vf_manager_stop (VfManager *manager);
 
 G_END_DECLS

@@ -63,7 +63,7 @@ def service_stopped(world, guest):
     # It waits for thaws that are owed, so the driver looks after other faults meanwhile.
     world.service.send(signal.SIGTERM)
     yield lambda: not world.service.is_running()
-    world.end_service(signal.SIGTERM, 0)
+    world.end_service(signal.SIGTERM, 0, 1)   # 1: with a hung agent
     yield from restart(world)
 
 

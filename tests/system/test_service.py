@@ -426,6 +426,21 @@ def test_a_stop_releases_them(box, member, domain, guest):
     assert member.freezes() == []   # which starts it again
 
 
+def test_what_a_stop_cannot_thaw_is_left_to_the_one_shot(box, member, domain, guest):
+    member.freeze(domain, hold=HELD_ON, lifetime="lease")
+    guest.stop_agent()
+    try:
+        box.check("systemctl", "stop", "virtfreezed")
+        assert box.show("virtfreezed", "ActiveState") == ["failed"]
+        box.wait_state("virtfreezed-release", "activating")
+    finally:
+        guest.cont_agent()
+    wait_thawed(guest)
+    box.wait_state("virtfreezed-release", "inactive")
+    assert box.show("virtfreezed-release", "Result") == ["success"]
+    assert member.freezes() == []
+
+
 BROKEN = "/run/systemd/system/virtfreezed.service.d/broken.conf"
 
 
