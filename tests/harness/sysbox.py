@@ -21,6 +21,7 @@ import tempfile
 from pathlib import Path
 
 from harness.box import SOURCE
+from harness.bus import undisturbed
 from harness.client import Client
 from harness.libvirtd import VirshError, children, wait_until
 
@@ -33,6 +34,14 @@ TARGET = """
 Requires=basic.target dbus.socket systemd-journald.service
 After=basic.target dbus.socket
 AllowIsolate=yes
+"""
+
+# As harness.bus.undisturbed() does, for the same reason.
+UNDISTURBED = f"""
+[Service]
+CPUSchedulingPolicy=fifo
+CPUSchedulingPriority=1
+CPUAffinity={min(os.sched_getaffinity(0))}
 """
 
 # For guests under emulation, in a container; what the packages bring stays as it is.
@@ -159,6 +168,8 @@ class SystemBox:
         write("etc/machine-id", "")
         write("etc/systemd/system/sysbox.target", TARGET)
         write("etc/libvirt/qemu.conf", QEMU_CONF)
+        if undisturbed():
+            write("etc/systemd/system/polkit.service.d/undisturbed.conf", UNDISTURBED)
         # The overlay takes the attributes of folders from here.
         for path in [files, *files.rglob("*")]:
             path.chmod(0o755 if path.is_dir() else 0o644)
