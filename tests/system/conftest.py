@@ -79,6 +79,16 @@ def guest(bare_box, image):
     return Guest(BoxLibvirtd(bare_box), image, "web", SMALL).start()
 
 
+@pytest.fixture(autouse=True)
+def looked_after(request):
+    """A test that does not leave the guest running and thawed fails, and it is mended for the next
+    one."""
+    yield
+    if "guest" in request.fixturenames:
+        if wrong := request.getfixturevalue("guest").mend():
+            pytest.fail(f"the test left behind: {', '.join(wrong)}")
+
+
 @pytest.fixture(scope="module")
 def box(bare_box, guest):
     """With the packages, as they install themselves, and CONFIG."""
