@@ -252,6 +252,11 @@ class SystemBox:
         wait_until(lambda: self.show(unit, "ActiveState")[0] in states, timeout,
                    f"{unit}: {' or '.join(states)}")
 
+    def restart(self, unit: str):
+        """As often as it takes: no start limit counts."""
+        self.check("systemctl", "reset-failed", unit)
+        self.check("systemctl", "restart", unit)
+
     def messages(self, unit: str = "virtfreezed") -> str:
         return self.check("journalctl", "--no-pager", "--output=cat", "--unit", unit)
 
@@ -277,8 +282,7 @@ class SystemBox:
     def set_rules(self, rules: str):
         """The administrator's polkit rules; polkitd is started again for them."""
         self.write("/etc/polkit-1/rules.d/10-test.rules", rules)
-        self.check("systemctl", "reset-failed", "polkit.service")   # no start limit
-        self.check("systemctl", "restart", "polkit.service")
+        self.restart("polkit")
 
     # The bus
 

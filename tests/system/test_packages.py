@@ -96,10 +96,10 @@ def access_driver(box, guest):
     """libvirt asks polkit for each call."""
     original = box.check("cat", ACCESS)
     box.write(ACCESS, f'{original}\naccess_drivers = [ "polkit" ]\n')
-    box.check("systemctl", "restart", "libvirtd")
+    box.restart("libvirtd")
     yield
     box.write(ACCESS, original + "\n")
-    box.check("systemctl", "restart", "libvirtd")
+    box.restart("libvirtd")
 
 
 DEFINITION = """<domain type='qemu'><name>mine</name><memory>65536</memory>
