@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A command for `run`: says "ready", then the name of each signal that it gets. Ends with code 40
+on those that are named on its command line, with 0 at the end of its standard input."""
+
+import os
+import select
+import signal
+import sys
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1,
+           signal.SIGUSR2)
+
+
+def main(ends: list[str]) -> int:
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer)
+    for number in SIGNALS:
+        signal.signal(number, lambda *_: None)
+    print("ready", flush=True)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    while True:
+        ready, _, _ = select.select([0, reader], [], [])
+        if reader in ready:
+            for number in os.read(reader, 100):
+                name = signal.Signals(number).name
+                print(name, flush=True)
+                if name in ends:
+                    return 40
+        elif not os.read(0, 100):
+            return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
