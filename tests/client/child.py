@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A command for `run`: says "ready", then the name of each signal that it gets. Ends with code 40
-on those that are named on its command line, with 0 at the end of its standard input."""
+on those that are named on its command line, with 0 at the end of its standard input, unless
+"deaf" is named, too."""
 
+import contextlib
 import os
 import select
 import signal
@@ -11,6 +13,12 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.
            signal.SIGUSR2)
 
 
+def say(word: str):
+    # Its terminal may be closed.
+    with contextlib.suppress(OSError):
+        os.write(1, word.encode() + b"\n")
+
+
 def main(ends: list[str]) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     reader, writer = os.pipe()
@@ -18,14 +26,14 @@ def main(ends: list[str]) -> int:
     signal.set_wakeup_fd(writer)
     for number in SIGNALS:
         signal.signal(number, lambda *_: None)
-    print("ready", flush=True)
+    say("ready")
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     while True:
-        ready, _, _ = select.select([0, reader], [], [])
+        ready, _, _ = select.select([reader] if "deaf" in ends else [0, reader], [], [])
         if reader in ready:
             for number in os.read(reader, 100):
                 name = signal.Signals(number).name
-                print(name, flush=True)
+                say(name)
                 if name in ends:
                     return 40
         elif not os.read(0, 100):

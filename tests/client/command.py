@@ -79,25 +79,26 @@ class Command:
     def send(self, number: int):
         self.popen.send_signal(number)
 
-    def line(self) -> str:
-        """The next line of standard output; empty at its end."""
+    def line(self) -> str | None:
+        """The next line of standard output; None at its end."""
         deadline = time.monotonic() + TIMEOUT
         while b"\n" not in self._out:
             if not select.select([self.popen.stdout], [], [], deadline - time.monotonic())[0]:
                 raise TimeoutError(f"no line; error: {self.error}")
             data = os.read(self.popen.stdout.fileno(), 1 << 16)
             if not data:
-                line, self._out = self._out, b""
-                return line.decode()
+                return None
             self._out += data
         line, _, self._out = self._out.partition(b"\n")
         return line.decode()
 
     def wait_line(self, text: str) -> str:
         """The next line that has the text in it."""
-        while text not in (line := self.line()):
-            assert line, f"“{text}” did not come; error: {self.error}"
-        return line
+        while True:
+            line = self.line()
+            assert line is not None, f"“{text}” did not come; error: {self.error}"
+            if text in line:
+                return line
 
     def wait_error(self, text: str):
         deadline = time.monotonic() + TIMEOUT

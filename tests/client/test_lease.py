@@ -96,7 +96,9 @@ def test_thaw_all_of_root(run, root, web, freeze):
     others = freeze("web", user=MEMBER)
     own = freeze("db")
     assert run("thaw", "--all") == (0, f"{own}\n{others}\n", "")
-    assert root.freezes() == []
+    # What another user has lost is his to take note of.
+    assert root.freezes() == [others]
+    assert root.get(others, "State") == "lost"
 
 
 def test_thaw_all_says_what_was_denied(run, root, connect, web, freeze):

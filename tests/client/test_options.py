@@ -59,7 +59,7 @@ def test_help(plain, arguments):
     text = result.stdout.decode()
     assert (result.returncode, result.stderr) == (0, b"")
     assert text.startswith("Usage: virt-freeze") and "Example" in text
-    assert all(len(line) <= 82 for line in text.splitlines())
+    assert all(len(line) <= 80 for line in text.splitlines())
     if arguments[0] in COMMANDS:
         assert text.startswith(f"Usage: virt-freeze {arguments[0]}")
     else:

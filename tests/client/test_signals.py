@@ -141,7 +141,7 @@ def test_interrupted_on_a_terminal_with_the_command_in_a_group_of_its_own(termin
 
 def test_the_terminal_is_closed(terminal, root, web):
     """The hang-up reaches both."""
-    command = terminal("run", "web", "--", *CHILD, "SIGHUP")
+    command = terminal("run", "web", "--", *CHILD, "SIGHUP", "deaf")
     command.wait_shown("ready")
     command.hang_up()
     assert command.code() == 40
