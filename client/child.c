@@ -122,6 +122,13 @@ typedef struct {
   gpointer data;
 } Handler;
 
+/* Of a hang-up only the leader of the session is told, which may be us. */
+static gboolean
+is_of_keyboard (const struct signalfd_siginfo *info)
+{
+  return info->ssi_code == SI_KERNEL && (info->ssi_signo == SIGINT || info->ssi_signo == SIGQUIT);
+}
+
 static gboolean
 on_signal (int fd, GIOCondition condition G_GNUC_UNUSED, gpointer data)
 {
@@ -129,7 +136,7 @@ on_signal (int fd, GIOCondition condition G_GNUC_UNUSED, gpointer data)
   struct signalfd_siginfo info;
 
   if (read (fd, &info, sizeof info) == sizeof info)
-    handler->func ((int) info.ssi_signo, info.ssi_code == SI_KERNEL, handler->data);
+    handler->func ((int) info.ssi_signo, is_of_keyboard (&info), handler->data);
   return G_SOURCE_CONTINUE;
 }
 
