@@ -225,14 +225,13 @@ on_changed (GDBusObjectManagerClient *objects G_GNUC_UNUSED, GDBusObjectProxy *o
 }
 
 static void
-on_connected (VfcManager *manager, GParamSpec *spec G_GNUC_UNUSED, gpointer data)
+on_manager (GDBusProxy *manager G_GNUC_UNUSED, GVariant *changed,
+            const char *const *invalidated G_GNUC_UNUSED, gpointer data)
 {
-  Monitor *monitor = data;
+  gboolean connected;
 
-  /* A service that is gone has no properties. */
-  if (service_is_there (monitor))
-    tell (monitor, "libvirt", NULL, NULL,
-          vfc_manager_get_connected (manager) ? "connected" : "not connected");
+  if (g_variant_lookup (changed, "Connected", "b", &connected))
+    tell (data, "libvirt", NULL, NULL, connected ? "connected" : "not connected");
 }
 
 static void
@@ -280,7 +279,7 @@ begin (Monitor *monitor)
   g_signal_connect (monitor->objects, "interface-proxy-properties-changed", G_CALLBACK (on_changed),
                     monitor);
   g_signal_connect (monitor->objects, "notify::name-owner", G_CALLBACK (on_owner), monitor);
-  g_signal_connect (monitor->connection->manager, "notify::connected", G_CALLBACK (on_connected),
+  g_signal_connect (monitor->connection->manager, "g-properties-changed", G_CALLBACK (on_manager),
                     monitor);
   g_signal_connect_swapped (monitor->connection->bus, "closed", G_CALLBACK (on_bus_gone), monitor);
 }

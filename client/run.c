@@ -31,6 +31,7 @@ typedef struct {
   VfcFreeze *freeze;
   char *domain;    /* as it was named */
   gboolean lost;   /* it has been told */
+  gboolean gone;   /* the object is, before our Thaw */
   gboolean away;   /* the service is */
   gboolean ending; /* by our Thaw */
   guint timeout;   /* for a service that is gone, or 0 */
@@ -93,8 +94,10 @@ on_released (VfcFreeze *freeze G_GNUC_UNUSED, const char *why, gpointer data)
 {
   Hold *hold = data;
 
-  if (!hold->ending)
-    tell_lost (hold, explain (why));
+  if (hold->ending)
+    return;
+  hold->gone = TRUE;
+  tell_lost (hold, explain (why));
 }
 
 /* What the properties say: of a new proxy, and of a service that was started again. */
@@ -198,6 +201,11 @@ on_thawed (GObject *proxy, GAsyncResult *result, gpointer data)
       g_autofree char *owner = g_dbus_proxy_get_name_owner (G_DBUS_PROXY (proxy));
 
       hold->away = owner == NULL;
+      if (hold->away && hold->lost)
+        {
+          run->thawing--; /* there is nothing to wait for */
+          return;
+        }
       if (hold->away)
         {
           hold->timeout = g_timeout_add_seconds (SERVICE_TIMEOUT, on_service_timeout, hold);
@@ -239,8 +247,12 @@ thaw_all (Run *run)
 {
   for (guint i = 0; i < run->holds->len; i++)
     {
+      Hold *hold = g_ptr_array_index (run->holds, i);
+
+      if (hold->gone)
+        continue;
       run->thawing++;
-      thaw (g_ptr_array_index (run->holds, i));
+      thaw (hold);
     }
   while (run->thawing > 0 && run->signal == 0)
     g_main_context_iteration (NULL, TRUE);

@@ -124,9 +124,10 @@ class Command:
 
 class Terminal(Command):
     """Standard input, output and error are a terminal, which is the controlling one; it is the
-    foreground of it."""
+    foreground of it. `ignore`: signals."""
 
-    def __init__(self, bus, *arguments: str, columns: int = 80, rows: int = 24, **settings):
+    def __init__(self, bus, *arguments: str, columns: int = 80, rows: int = 24, ignore=(),
+                 **settings):
         self.master, slave = os.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self.shown = ""
@@ -134,6 +135,8 @@ class Terminal(Command):
         def take_terminal():
             os.setsid()
             fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+            for number in ignore:
+                signal.signal(number, signal.SIG_IGN)
 
         environment = {"TERM": "xterm", **settings.pop("env", {})}
         popen = {name: slave for name in ("stdin", "stdout", "stderr")} | settings

@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from bus.conftest import bus, connect, machine, polkit, pytest_runtest_makereport, start  # noqa: F401
 from command import Command, Terminal
 from harness.bus import Bus, Service
+from harness.connection import BUS
 from harness.node import SHUTOFF, Domain, Node
 
 pytest_runtest_makereport = pytest_runtest_makereport   # noqa: PLW0127
@@ -77,6 +78,15 @@ def terminal(bus, service):
     yield terminal
     for one in terminals:
         one.close()
+
+
+@pytest.fixture
+def calls(connect):
+    """Waits until somebody has called that method, seen on the bus."""
+    monitor = connect()
+    monitor.call(*BUS, "org.freedesktop.DBus.Monitoring.BecomeMonitor", "asu",
+                 ["type='method_call',interface='org.virtfreeze1.Domain'"], 0)
+    return lambda member: monitor.wait(lambda message: message.get_member() == member)
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import pytest
 
 from command import CHILD, INTERRUPTS
 from harness.box import MEMBER
-from harness.connection import BUS
 
 OTHERS = (signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -88,15 +87,6 @@ def test_stopped_and_continued(held, root, web):
     command.send(signal.SIGCONT)
     assert command.line() == "SIGTERM"
     assert command.finish().code == 0
-
-
-@pytest.fixture
-def calls(connect):
-    """Waits until somebody has called that method, seen on the bus."""
-    monitor = connect()
-    monitor.call(*BUS, "org.freedesktop.DBus.Monitoring.BecomeMonitor", "asu",
-                 ["type='method_call',interface='org.virtfreeze1.Domain'"], 0)
-    return lambda member: monitor.wait(lambda message: message.get_member() == member)
 
 
 @pytest.mark.parametrize("number", INTERRUPTS, ids=lambda number: number.name)
