@@ -51,7 +51,10 @@ agent_start (void)
   g_autoptr (GSubprocessLauncher) launcher = NULL;
   g_autofree char *self = g_strdup_printf ("%d", (int) getpid ());
   g_autofree char *ready = g_strdup_printf ("%d", READY_FD);
-  const char *command[] = { AGENT, "--process", self, "--notify-fd", ready, "--fallback", NULL };
+  /* A desktop's own agent goes first. Outside of a session of logind polkit 122 never asks one that
+   * is for that case alone. */
+  const char *fallback = g_getenv ("XDG_SESSION_ID") != NULL ? "--fallback" : NULL;
+  const char *command[] = { AGENT, "--process", self, "--notify-fd", ready, fallback, NULL };
   GSubprocess *agent;
   int ends[2];
 

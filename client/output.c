@@ -91,6 +91,7 @@ output_failed (void)
 typedef struct {
   GSourceFunc gone;
   gpointer data;
+  int number; /* what a write would say */
 } Watch;
 
 static gboolean
@@ -98,7 +99,7 @@ on_hang_up (int fd G_GNUC_UNUSED, GIOCondition condition G_GNUC_UNUSED, gpointer
 {
   Watch *watch = data;
 
-  errno = EPIPE;
+  errno = watch->number;
   return watch->gone (watch->data);
 }
 
@@ -112,7 +113,7 @@ output_watch (GSourceFunc gone, gpointer data)
       || !(S_ISFIFO (status.st_mode) || S_ISSOCK (status.st_mode) || isatty (STDOUT_FILENO)))
     return 0;
   watch = g_new (Watch, 1);
-  *watch = (Watch){ gone, data };
+  *watch = (Watch){ gone, data, S_ISCHR (status.st_mode) ? EIO : EPIPE };
   /* No condition is asked for: errors and hang-ups are always told. */
   return g_unix_fd_add_full (G_PRIORITY_DEFAULT, STDOUT_FILENO, G_IO_ERR | G_IO_HUP, on_hang_up,
                              watch, g_free);

@@ -45,7 +45,10 @@ SYSTEM_CONF = """
     <allow send_destination="org.freedesktop.PolicyKit1"/>
   </policy>
   <policy user="root"><allow own="org.freedesktop.PolicyKit1"/></policy>
-  <policy user="polkitd"><allow own="org.freedesktop.PolicyKit1"/></policy>
+  <policy user="polkitd">
+    <allow own="org.freedesktop.PolicyKit1"/>
+    <allow send_interface="org.freedesktop.PolicyKit1.AuthenticationAgent"/>
+  </policy>
   <include>{source}/data/org.virtfreeze1.conf</include>
 </busconfig>
 """
