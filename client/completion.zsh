@@ -33,7 +33,7 @@ _virt_freeze_disks() {
 
 _virt-freeze() {
     local curcontext=$curcontext state
-    local -a line common freezing commands
+    local -a line common freezing verbs
     typeset -A opt_args
     common=(
         '--session[guests of this user, not those of the system]'
@@ -48,7 +48,7 @@ _virt-freeze() {
         '--hold[thaw at the latest after this time]:time:(10s 30s 1min 5min)'
         '--reason[shown to everybody]:reason:'
     )
-    commands=(
+    verbs=(   # not "commands", which is a table of zsh that _normal needs
         'list:the domains, and which of them are frozen'
         'status:the filesystems of a domain, and who holds them frozen'
         'run:hold a domain frozen while a command runs'
@@ -59,7 +59,7 @@ _virt-freeze() {
 
     _arguments -C $common '(- *)--version[show the version]' '1:command:->command' '*::argument:->argument'
     case $state in
-        command) _describe command commands ;;
+        command) _describe command verbs ;;
         argument)
             case ${words[1]} in
                 list) _arguments $common '--watch[show changes]' ;;

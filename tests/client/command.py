@@ -158,8 +158,9 @@ class Terminal(Command):
     def type(self, text: str):
         os.write(self.master, text.encode())
 
-    def _read(self, deadline: float) -> bool:
-        """FALSE at the end."""
+    def read(self, deadline: float | None = None) -> bool:
+        """False at the end."""
+        deadline = deadline or time.monotonic() + TIMEOUT
         if not select.select([self.master], [], [], max(0, deadline - time.monotonic()))[0]:
             raise TimeoutError(f"shown is: {self.shown!r}")
         try:
@@ -175,12 +176,12 @@ class Terminal(Command):
         """Until the text is shown. Returns where it ends in `shown`."""
         deadline = time.monotonic() + TIMEOUT
         while (place := self.shown.find(text, after)) < 0:
-            assert self._read(deadline), f"“{text}” is not shown: {self.shown!r}"
+            assert self.read(deadline), f"“{text}” is not shown: {self.shown!r}"
         return place + len(text)
 
     def finish(self) -> Result:
         deadline = time.monotonic() + TIMEOUT
-        while self._read(deadline):
+        while self.read(deadline):
             pass
         return Result(self.code(), self.shown.replace("\r\n", "\n"), "")
 

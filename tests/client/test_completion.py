@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Completion, in a real bash and a real zsh, of what the service has."""
 
+import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from command import program
 from harness.box import SOURCE
 from harness.node import Domain, Node
-from pathlib import Path
 
 ODD = ["two words", "semi;colon", "$(touch never)", "日本"]
 
@@ -157,7 +158,9 @@ def test_zsh_commands(zsh):
 
 
 def test_zsh_domains(zsh):
-    assert {"web", "db", *ODD} <= zsh("virt-freeze run ")
+    # As they are inserted: quoted.
+    assert {"web", "db", *(re.sub(r"([^\w])", r"\\\1", name) for name in ODD)} <= zsh(
+        "virt-freeze run ")
     assert zsh("virt-freeze status w") == {"web"}
     assert zsh("virt-freeze thaw --domain w") == {"web"}
 

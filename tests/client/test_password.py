@@ -68,7 +68,7 @@ def test_the_agent_ends_with_us(prompt):
     screen.send(signal.SIGKILL)
     assert screen.code() == -signal.SIGKILL
     # Its end of the terminal is the last one.
-    while screen._read(float("inf")):
+    while screen.read():
         pass
 
 
