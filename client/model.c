@@ -203,7 +203,8 @@ model_json (JsonBuilder *json, gboolean pretty)
 {
   g_autoptr (JsonNode) root = json_builder_get_root (json);
   g_autofree char *text = json_to_string (root, pretty);
+  g_autofree char *escaped = text_escape_json (text);
 
   g_object_unref (json);
-  return g_strconcat (text, "\n", NULL);
+  return g_strconcat (escaped, "\n", NULL);
 }

@@ -179,20 +179,23 @@ static void
 print_head (Status *status, const Screen *screen, GString *out)
 {
   VfcDomain *domain = status->domain;
-  const char *state = vfc_domain_get_freeze_state (domain) ?: "?";
   guint64 since = vfc_domain_get_frozen_since (domain);
-  Colour colour = model_freeze_state_colour (state);
   g_autofree char *name = text_escape (model_domain_name (domain));
-  const char *uuid = vfc_domain_get_uuid (domain) ?: "?";
-  g_autofree char *title = NULL;
+  g_autofree char *uuid = text_escape (vfc_domain_get_uuid (domain) ?: "?");
+  g_autofree char *state = text_escape (vfc_domain_get_state (domain) ?: "?");
+  g_autofree char *engine = text_escape (vfc_domain_get_engine (domain) ?: "?");
+  g_autofree char *frozen = text_escape (vfc_domain_get_freeze_state (domain) ?: "?");
+  /* The UUID is beside it. */
+  g_autofree char *title
+      = text_cut (name, screen->columns > 0 ? MAX (screen->columns - 40, 8) : G_MAXINT);
+  Colour colour = model_freeze_state_colour (frozen);
 
-  title = screen->columns > 0 ? text_cut (name, MAX (screen->columns - 40, 8)) : g_strdup (name);
   g_string_append_printf (out, "%s%s%s  %s\n", screen_colour (screen, COLOUR_BOLD), title,
                           screen_plain (screen, COLOUR_BOLD), uuid);
-  g_string_append_printf (out, "%s, agent %s, engine %s\n", vfc_domain_get_state (domain) ?: "?",
+  g_string_append_printf (out, "%s, agent %s, engine %s\n", state,
                           vfc_domain_get_agent_connected (domain) ? "connected" : "not connected",
-                          vfc_domain_get_engine (domain) ?: "?");
-  g_string_append_printf (out, "%s%s%s", screen_colour (screen, colour), state,
+                          engine);
+  g_string_append_printf (out, "%s%s%s", screen_colour (screen, colour), frozen,
                           screen_plain (screen, colour));
   if (since != 0)
     {

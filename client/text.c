@@ -41,6 +41,26 @@ text_escape (const char *text)
   return g_string_free (g_steal_pointer (&out), FALSE);
 }
 
+char *
+text_escape_json (const char *text)
+{
+  g_autoptr (GString) out = g_string_new (NULL);
+
+  for (const char *c = text; *c != '\0'; c = g_utf8_next_char (c))
+    {
+      gunichar character = g_utf8_get_char (c);
+
+      if (*c == '\n' || is_harmless (character))
+        g_string_append_unichar (out, character);
+      else if (character < 0x10000)
+        g_string_append_printf (out, "\\u%04x", character);
+      else
+        g_string_append_printf (out, "\\u%04x\\u%04x", 0xd7c0 + (character >> 10),
+                                0xdc00 + (character & 0x3ff));
+    }
+  return g_string_free (g_steal_pointer (&out), FALSE);
+}
+
 static int
 columns_of (gunichar c)
 {

@@ -7,6 +7,9 @@
 /* For a terminal: control characters, what redirects text and invalid UTF-8 become \xNN. */
 char *text_escape (const char *text);
 
+/* The same for JSON text, in its own way: \uNNNN. */
+char *text_escape_json (const char *text);
+
 /* How many columns it takes. */
 int text_width (const char *text);
 

@@ -11,13 +11,14 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from bus.conftest import bus, connect, machine, polkit, pytest_runtest_makereport, start  # noqa: F401
+from bus.conftest import bus, connect, machine, polkit, pytest_runtest_makereport, start
 from command import Command, Terminal
 from harness.bus import Bus, Service
 from harness.connection import BUS
 from harness.node import SHUTOFF, Domain, Node
 
-pytest_runtest_makereport = pytest_runtest_makereport   # noqa: PLW0127
+# Fixtures of the bus suite.
+assert all((bus, connect, machine, polkit, pytest_runtest_makereport, start))
 
 
 @pytest.fixture

@@ -129,7 +129,8 @@ zpty -w z 'compadd () {
   builtin compadd "$@"
 }'
 zpty -w z "OUT=$1"
-zpty -w z 'finish () { print END >>$OUT }; zle -N finish; bindkey "^T" finish; bindkey "^I" complete-word'
+zpty -w z 'finish () { print END >>$OUT }; zle -N finish; bindkey "^T" finish'
+zpty -w z 'bindkey "^I" complete-word'
 zpty -n -w z "$3"$'\t'$'\x14'
 while [[ ! -e $1 ]] || ! grep -q END $1; do zpty -r -t z line || read -t 0.01 </dev/null; done
 zpty -d z

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Passwords: the text agent of polkit, on a terminal. That one is accepted is the system suite's."""
+"""Passwords: the text agent of polkit, on a terminal. A right one is for the system suite."""
 
 import os
 import signal

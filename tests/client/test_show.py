@@ -53,8 +53,8 @@ def test_list_of_what_is_frozen(run, root, web):
     root.freeze(web, "vda", hold=60 * S)
     root.freeze(web, hold=100 * S)
     line = run("list").out.splitlines()[3]
-    assert re.fullmatch(r"web     running  yes    vda,vdb  \d\d:\d\d:\d\d            2  1 min 3\d s",
-                        line)
+    assert re.fullmatch(r"web     running  yes    vda,vdb  \d\d:\d\d:\d\d            2  "
+                        r"1 min 3\d s", line)
     # All columns are right below their titles.
     title, *rows = run("list").out.splitlines()
     assert len({len(row) for row in [title, *rows]}) == 1

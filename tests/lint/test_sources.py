@@ -31,7 +31,7 @@ def files() -> list[Path]:
              "--exclude-standard"], cwd=SOURCE, capture_output=True, check=True, text=True)
         paths = [SOURCE / name for name in names.stdout.split("\0") if name]
     except (OSError, subprocess.CalledProcessError):
-        paths = [path for folder in ("service", "interfaces", "policy", "data", "tests")
+        paths = [path for folder in ("service", "client", "interfaces", "policy", "data", "tests")
                  for path in (SOURCE / folder).rglob("*") if "__pycache__" not in path.parts]
     return [path for path in paths if path.is_file()]
 
@@ -90,6 +90,39 @@ def test_an_include_the_other_way_is_found(name, line):
 def test_every_source_is_in_a_layer():
     known = layers()
     assert {path.stem for path in (SOURCE / "service").glob("*.c")} == set(known)
+
+
+def wrong_client_includes(name: str, text: str, order: list[str]) -> list[str]:
+    """virt-freeze is a client like any other; and its files include those before them alone."""
+    own = re.findall(r'^#include "(.*)\.h"', text, re.MULTILINE)
+    stem = Path(name).stem
+    known = [*order, "virtfreeze-proxies", "commands"]   # generated; of no file of its own
+    wrong = [f"{name} includes {other}.h, which is not of client/"
+             for other in own if other not in known]
+    wrong += [f"{name} includes {other}.h, which comes after it" for other in own
+              if other in order and stem in order and order.index(other) > order.index(stem)]
+    return wrong + [f"{name} includes <{system}>" for system in
+                    re.findall(r"^#include <((?:libvirt|polkit|systemd).*)>", text, re.MULTILINE)]
+
+
+def client_order() -> list[str]:
+    build = (SOURCE / "client" / "meson.build").read_text()
+    listed = re.search(r"^virt_freeze_sources = files\((.*?)\)", build, re.MULTILINE | re.DOTALL)
+    return [Path(name).stem for name in re.findall(r"'([\w-]+\.c)'", listed[1])]
+
+
+def test_includes_of_the_client():
+    order = client_order()
+    none([wrong for path in (SOURCE / "client").glob("*.[ch]")
+          for wrong in wrong_client_includes(path.name, path.read_text(), order)])
+    assert {path.stem for path in (SOURCE / "client").glob("*.c")} == set(order)
+
+
+@pytest.mark.parametrize("name, line", [
+    ("run.c", '#include "lane.h"'), ("text.h", '#include "model.h"'),
+    ("connection.c", '#include "../service/error.h"'), ("list.c", "#include <libvirt/libvirt.h>")])
+def test_a_wrong_include_of_the_client_is_found(name, line):
+    assert len(wrong_client_includes(name, f"{line}\n", client_order())) == 1
 
 
 def test_every_method_is_in_the_table():
