@@ -110,7 +110,7 @@ output_watch (GSourceFunc gone, gpointer data)
   Watch *watch;
 
   if (fstat (STDOUT_FILENO, &status) != 0
-      || !(S_ISFIFO (status.st_mode) || S_ISSOCK (status.st_mode) || isatty (STDOUT_FILENO)))
+      || !(S_ISFIFO (status.st_mode) || S_ISSOCK (status.st_mode) || S_ISCHR (status.st_mode)))
     return 0;
   watch = g_new (Watch, 1);
   *watch = (Watch){ gone, data, S_ISCHR (status.st_mode) ? EIO : EPIPE };

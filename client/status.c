@@ -302,10 +302,17 @@ print (const Screen *screen, GString *out, gpointer data)
 {
   Status *status = data;
   g_autoptr (GPtrArray) freezes = model_freezes (status->objects, status->path);
+  g_autoptr (GDBusObject) object = g_dbus_object_manager_get_object (status->objects, status->path);
 
   if (status->connection->options->json)
     {
       print_json (status, freezes, out);
+      return;
+    }
+  if (object == NULL)
+    {
+      /* What its proxy knows is old. */
+      g_string_append (out, "This domain is gone, or the service is.\n");
       return;
     }
   print_head (status, screen, out);

@@ -28,6 +28,22 @@ def program() -> str:
     return os.environ.get("VIRT_FREEZE") or str(box.SOURCE / "build/client/virt-freeze")
 
 
+def children(pid: int) -> list[str]:
+    """What a process has started, by the names of the programs."""
+    names = []
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        try:
+            with open(f"/proc/{entry}/stat") as stat:
+                name, _, rest = stat.read().partition("(")[2].rpartition(")")
+        except OSError:
+            continue
+        if int(rest.split()[1]) == pid:
+            names.append(name)
+    return names
+
+
 class Result(NamedTuple):
     code: int
     out: str

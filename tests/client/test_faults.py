@@ -170,6 +170,19 @@ def test_service_killed_before_it_answers(begin, polkit, service, web, calls):
     assert "went away before it answered" in result.error
 
 
+# libvirt
+
+def test_without_libvirt(run, start, request):
+    request.getfixturevalue("service").stop()
+    start(uri="test:///nonexistent.xml")
+    result = run("list")
+    assert result.code == 0
+    assert "no connection to libvirt" in result.error
+    result = run("run", "web", "--", "echo", "ran")
+    assert (result.code, result.out) == (1, "")
+    assert "libvirt" in result.error
+
+
 # The reader
 
 def closed_pipe() -> int:

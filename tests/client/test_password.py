@@ -6,25 +6,10 @@ import signal
 
 import pytest
 
+from command import children
 from harness.box import MEMBER, NOBODY
 
 PROMPT = "AUTHENTICATING FOR org.virtfreeze1.freeze"
-
-
-def children(pid: int) -> list[str]:
-    """What a process has started, by the names of the programs."""
-    names = []
-    for entry in os.listdir("/proc"):
-        if not entry.isdigit():
-            continue
-        try:
-            with open(f"/proc/{entry}/stat") as stat:
-                name, _, rest = stat.read().partition("(")[2].rpartition(")")
-        except OSError:
-            continue
-        if int(rest.split()[1]) == pid:
-            names.append(name)
-    return names
 
 
 @pytest.fixture
