@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness import box
-from harness.bus import sanitizer_options
+from harness.bus import sanitizer_options, wait_until
 from harness.connection import run_as
 
 TIMEOUT = 30   # s: nothing takes so long unless something is wrong
@@ -194,6 +194,11 @@ class Terminal(Command):
         while (place := self.shown.find(text, after)) < 0:
             assert self.read(deadline), f"“{text}” is not shown: {self.shown!r}"
         return place + len(text)
+
+    def wait_password(self):
+        """Until a password can be typed: what comes earlier than the echo goes is thrown away."""
+        self.wait_shown("Password:")
+        wait_until(lambda: not termios.tcgetattr(self.master)[3] & termios.ECHO, "no echo", TIMEOUT)
 
     def finish(self) -> Result:
         deadline = time.monotonic() + TIMEOUT

@@ -18,7 +18,7 @@ def prompt(terminal, root):
     def prompt(*words, text=PROMPT):
         screen = terminal(*words, user=NOBODY)
         screen.wait_shown(text)
-        screen.wait_shown("Password:")
+        screen.wait_password()
         return screen
     return prompt
 
@@ -64,7 +64,7 @@ def test_it_asks_with_other_standard_streams(terminal, root):
         screen = terminal("run", "web", "--", "echo", "ran", user=NOBODY, stdin=null,
                           stdout=writer)
     os.close(writer)
-    screen.wait_shown("Password:")
+    screen.wait_password()
     screen.type("wrong\n")
     assert screen.finish().code == 3
     with open(reader) as out:
@@ -101,7 +101,7 @@ def test_a_second_denial_is_not_asked_for(terminal, root, connect, web):
     root.freeze(web)
     root.freeze(web)
     screen = terminal("thaw", "--all", user=MEMBER)
-    screen.wait_shown("Password:")
+    screen.wait_password()
     screen.type("wrong\n")
     result = screen.finish()
     assert result.code == 3
