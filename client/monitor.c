@@ -12,6 +12,7 @@ typedef struct {
   GDBusObjectManager *objects;
   GHashTable *names; /* path of a domain → its name: objects that are gone have none */
   GMainLoop *loop;
+  gboolean running; /* the service, as it was told */
   ExitCode code;
 } Monitor;
 
@@ -138,9 +139,14 @@ on_added (GDBusObjectManager *objects G_GNUC_UNUSED, GDBusObject *object, gpoint
 
   if (domain != NULL)
     {
+      gboolean known
+          = g_hash_table_contains (monitor->names, g_dbus_object_get_object_path (object));
+
       remember (monitor, domain);
-      tell (monitor, "domain-added", g_dbus_object_get_object_path (object), NULL,
-            vfc_domain_get_state (domain) ?: "");
+      /* A service that is started again has its objects anew. */
+      if (!known)
+        tell (monitor, "domain-added", g_dbus_object_get_object_path (object), NULL,
+              vfc_domain_get_state (domain) ?: "");
     }
   if (freeze != NULL)
     tell_held (monitor, freeze);
@@ -239,7 +245,11 @@ on_owner (GObject *objects G_GNUC_UNUSED, GParamSpec *spec G_GNUC_UNUSED, gpoint
 {
   Monitor *monitor = data;
 
-  tell (monitor, "service", NULL, NULL, service_is_there (monitor) ? "started" : "gone");
+  /* It is told before the objects are known, too, when nothing has changed. */
+  if (monitor->running == service_is_there (monitor))
+    return;
+  monitor->running = !monitor->running;
+  tell (monitor, "service", NULL, NULL, monitor->running ? "started" : "gone");
 }
 
 static void
@@ -292,7 +302,7 @@ command_monitor (const Options *options)
   g_autoptr (GDBusObjectManager) objects = NULL;
   g_autoptr (GHashTable) names = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
-  Monitor monitor = { &connection, NULL, names, loop, EXIT_DONE };
+  Monitor monitor = { &connection, NULL, names, loop, TRUE, EXIT_DONE };
 
   if (!connection_open (&connection, options, NULL, &error)
       || (objects = connection_get_objects (&connection, &error)) == NULL)

@@ -24,13 +24,17 @@ TIMEOUT = 30   # s: nothing takes so long unless something is wrong
 CHILD = [sys.executable, "-I", "-S", str(Path(__file__).with_name("child.py"))]
 
 
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+USUAL = (*INTERRUPTS, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE)
+
+
 def program() -> str:
     return os.environ.get("VIRT_FREEZE") or str(box.SOURCE / "build/client/virt-freeze")
 
 
-def children(pid: int) -> list[str]:
-    """What a process has started, by the names of the programs."""
-    names = []
+def children(pid: int) -> dict[str, int]:
+    """What a process has started: name of the program → its id."""
+    found = {}
     for entry in os.listdir("/proc"):
         if not entry.isdigit():
             continue
@@ -40,8 +44,8 @@ def children(pid: int) -> list[str]:
         except OSError:
             continue
         if int(rest.split()[1]) == pid:
-            names.append(name)
-    return names
+            found[name] = int(entry)
+    return found
 
 
 class Result(NamedTuple):
@@ -54,16 +58,25 @@ class Command:
     """Standard input and output are pipes; in a process group of its own, as shells make them."""
 
     def __init__(self, bus, *arguments: str, user: str | None = None, env: dict | None = None,
-                 **popen):
+                 prefix=(), **popen):
+        """`prefix`: the words before virt-freeze, of a program that starts it."""
         self.error_path = bus.new_file("error")
         self._out = b""
         session = ["--session"] if bus.session else []
         settings = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "process_group": 0,
                     **popen}
+        prepare = settings.pop("preexec_fn", lambda: None)
+
+        def with_usual_signals():
+            # Whatever the tests were started with, such as nohup.
+            for number in USUAL:
+                signal.signal(number, signal.SIG_DFL)
+            prepare()
+
         with open(self.error_path, "wb") as error:
             self.popen = subprocess.Popen(
-                [*run_as(user), program(), *session, *map(str, arguments)],
-                **{"stderr": error, **settings},
+                [*run_as(user), *prefix, program(), *session, *map(str, arguments)],
+                **{"stderr": error, **settings}, preexec_fn=with_usual_signals,
                 env={"PATH": f"{Path(program()).parent}:/usr/bin:/bin", "LC_ALL": "C.UTF-8",
                      "TZ": "UTC", "HOME": "/nonexistent", **sanitizer_options(),
                      **bus.environment(), **(env or {})})
@@ -205,6 +218,3 @@ class Terminal(Command):
         while self.read(deadline):
             pass
         return Result(self.code(), self.shown.replace("\r\n", "\n"), "")
-
-
-INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What may be missing, or go away: bus, service, reader. Each has its message and its exit code."""
 
+import contextlib
 import os
 import signal
 
@@ -52,30 +53,45 @@ def test_installed_and_does_not_start(monkeypatch, tmp_path, program):
     assert "cannot be started; see “systemctl status virtfreezed”" in result.error
 
 
-def test_started_by_the_first_call(monkeypatch, tmp_path):
-    """And by the thaw, where the service has gone meanwhile."""
-    pid = tmp_path / "pid"
-    script = tmp_path / "start"
-    state = tmp_path / "state"
+@pytest.fixture
+def installed(monkeypatch, tmp_path):
+    """A bus that starts the service, and the file that its process id is in then."""
+    pid, script, state, config = (tmp_path / name for name in ("pid", "start", "state", "config"))
     state.mkdir()
-    config = tmp_path / "config"
     config.write_text("[Freeze]\n")
     script.write_text(f"#!/bin/sh\necho $$ >{pid}\nexec {harness_bus.daemon()} --session "
                       f"--uri test:///default --config {config} --state-dir {state}\n")
     script.chmod(0o755)
     bus = activatable(monkeypatch, tmp_path, script)
-    try:
-        with Command(bus, "run", "test", "--", *CHILD) as command:
-            assert command.line() == "ready"
-            os.kill(int(pid.read_text()), signal.SIGKILL)
-            command.wait_error("service is gone")
-            result = command.finish()
-        # Freezes of the test driver die with the process: that is told, and it is not kept waiting.
-        assert result.code == 4
-        assert int(pid.read_text()) and "did not hold" in result.error
+    yield bus, pid
+    with contextlib.suppress(ProcessLookupError):
         os.kill(int(pid.read_text()), signal.SIGTERM)
-    finally:
-        bus.close()
+    bus.close()
+
+
+def test_started_by_the_first_call(installed):
+    """And by the thaw, where the service has gone meanwhile."""
+    bus, pid = installed
+    with Command(bus, "run", "test", "--", *CHILD) as command:
+        assert command.line() == "ready"
+        first = pid.read_text()
+        os.kill(int(first), signal.SIGKILL)
+        command.wait_error("service is gone")
+        result = command.finish()
+    # Freezes of the test driver die with the process: that is told, and it is not kept waiting.
+    assert result.code == 4 and "did not hold" in result.error
+    assert pid.read_text() != first
+
+
+def test_a_service_that_was_stopped_is_not_started_again(installed):
+    bus, pid = installed
+    with Command(bus, "run", "test", "--", *CHILD) as command:
+        assert command.line() == "ready"
+        first = pid.read_text()
+        os.kill(int(first), signal.SIGTERM)
+        command.wait_error("service-stopping")
+        assert command.finish().code == 4
+    assert pid.read_text() == first
 
 
 # The bus
@@ -144,6 +160,15 @@ def test_service_stopped_while_the_command_runs(begin, service, root, web):
     service.stop()
     command.wait_error("service-stopping")
     # Nobody is there to thaw it, and nothing is frozen: it does not wait for one.
+    assert command.finish().code == 4
+
+
+def test_a_loss_needs_no_service_to_confirm_it(begin, service, root, web):
+    command = begin("run", "web", "--", *CHILD)
+    command.line()
+    root.thaw_all(web)
+    command.wait_error("thawed-by-other")
+    service.kill()
     assert command.finish().code == 4
 
 

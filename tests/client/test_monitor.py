@@ -72,7 +72,17 @@ def test_the_service_goes_and_comes(monitor, start, node, service, root, web):
         event = json.loads(command.line())
     assert (event["event"], event["what"]) == ("service", "gone")
     start(uri=node.uri)
-    until(command, event="service", what="started")
+    event = json.loads(command.line())
+    while event["event"] != "service":
+        assert event["event"] != "domain-removed"
+        event = json.loads(command.line())
+    assert event["what"] == "started"
+    root.thaw_all(root.domain("web"))
+    # What was known before is not told to be new, either.
+    root.freeze(web)
+    while event["event"] != "held":
+        assert event["event"] != "domain-added"
+        event = json.loads(command.line())
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -8,6 +8,7 @@ import pytest
 
 from command import children
 from harness.box import MEMBER, NOBODY
+from harness.bus import wait_until
 
 PROMPT = "AUTHENTICATING FOR org.virtfreeze1.freeze"
 
@@ -47,14 +48,16 @@ def test_every_command_asks(prompt, words, action):
     prompt(*words, text=f"AUTHENTICATING FOR org.virtfreeze1.{action}")
 
 
-def test_the_agent_ends_with_us(prompt):
-    screen = prompt("run", "web", "--", "true")
-    assert "pkttyagent" in children(screen.pid)
-    screen.send(signal.SIGKILL)
-    assert screen.code() == -signal.SIGKILL
-    # Its end of the terminal is the last one.
-    while screen.read():
-        pass
+def test_the_agent_ends_with_us(terminal, root):
+    """Even where the terminal goes on, and we had no time for it."""
+    screen = terminal("run", "web", "--", "true", user=NOBODY,
+                      prefix=["sh", "-c", '"$@"; echo over; read line', "sh"])
+    screen.wait_password()
+    virt_freeze = children(screen.pid)["virt-freeze"]
+    agent = children(virt_freeze)["pkttyagent"]
+    os.kill(virt_freeze, signal.SIGKILL)
+    screen.wait_shown("over")
+    wait_until(lambda: not os.path.exists(f"/proc/{agent}"), "end of the agent")
 
 
 def test_it_asks_with_other_standard_streams(terminal, root):
@@ -91,7 +94,7 @@ def test_no_agent_where_none_is_needed(terminal, root):
     """Nor beside the command."""
     screen = terminal("run", "web", "--", "sh", "-c", "echo ready; read line", user=MEMBER)
     screen.wait_shown("ready")
-    assert children(screen.pid) == ["sh"]
+    assert list(children(screen.pid)) == ["sh"]
     screen.type("\n")
     assert screen.finish().code == 0
 

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from command import CHILD
+from command import CHILD, USUAL
 from harness.box import NOBODY
 from harness.client import S
 
@@ -65,11 +65,14 @@ def test_standard_streams_are_the_commands(run, begin, root):
 
 def test_the_command_is_started_as_by_a_shell(run):
     """Signals, and files: none of ours is left to it."""
-    # Of the signals below 32: posix_spawn() ignores two that are the C library's own.
-    script = "sed -nE 's/^(Sig(Blk|Ign)).*(.{7})$/\\1 \\3/p' /proc/self/status; ls /proc/self/fd"
-    plain = subprocess.run(["sh", "-c", script], capture_output=True, text=True,
-                           stdin=subprocess.DEVNULL).stdout
-    assert run("run", "web", "--", "sh", "-c", script).out == plain
+    # No shell, which would set signals itself. Of the signals below 32: posix_spawn() ignores two
+    # that are the C library's own.
+    for words in (["sed", "-nE", r"s/^(Sig(Blk|Ign)).*(.{7})$/\1 \3/p", "/proc/self/status"],
+                  ["ls", "/proc/self/fd"]):
+        plain = subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL,
+                               preexec_fn=lambda: [signal.signal(number, signal.SIG_DFL)
+                                                   for number in USUAL]).stdout
+        assert run("run", "web", "--", *words).out == plain
     # "yes" ends by SIGPIPE, without a word
     assert run("run", "web", "--", "sh", "-c", "yes | head -1").error == ""
 
@@ -83,6 +86,17 @@ def test_ignored_signals_stay_ignored(begin, bus):
     ignored = int(command.finish().out.split()[1], 16)
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
         assert ignored & 1 << number - 1
+
+
+def test_ignored_signals_are_not_passed_on(begin):
+    """Not even to a command that would take them."""
+    command = begin("run", "web", "--", *CHILD,
+                    preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    command.line()
+    command.send(signal.SIGHUP)
+    command.send(signal.SIGUSR1)   # has a higher number: comes after it
+    assert command.line() == "SIGUSR1"
+    assert command.finish().code == 0
 
 
 @pytest.mark.parametrize("code", [0, 1, 3, 4, 42, 255])
