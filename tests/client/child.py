@@ -31,11 +31,12 @@ def main(ends: list[str]) -> int:
     while True:
         ready, _, _ = select.select([reader] if "deaf" in ends else [0, reader], [], [])
         if reader in ready:
-            for number in os.read(reader, 100):
-                name = signal.Signals(number).name
+            # What comes together may come in any order.
+            names = [signal.Signals(number).name for number in os.read(reader, 100)]
+            for name in names:
                 say(name)
-                if name in ends:
-                    return 40
+            if set(names) & set(ends):
+                return 40
         elif not os.read(0, 100):
             return 0
 

@@ -90,6 +90,7 @@ def test_a_service_that_was_stopped_is_not_started_again(installed):
         first = pid.read_text()
         os.kill(int(first), signal.SIGTERM)
         command.wait_error("service-stopping")
+        bus.wait_name_gone(NAME)
         assert command.finish().code == 4
     assert pid.read_text() == first
 
