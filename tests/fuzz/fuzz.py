@@ -32,10 +32,11 @@ def escape(data: bytes) -> str:
         plain = str.isascii
     else:
         plain = str.isprintable
-    return "".join(
+    line = "".join(
         ESCAPES.get(ord(c)) or (c if c.isprintable() and plain(c) else
                                 "".join(f"\\x{byte:02x}" for byte in as_bytes(c, plain)))
         for c in characters)
+    return line[:-1] + "\\x20" if line.endswith(" ") else line   # editors drop it
 
 
 def as_bytes(character: str, plain) -> bytes:
