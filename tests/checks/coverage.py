@@ -4,7 +4,8 @@
 
 Branches that GLib's macros make are not counted: those of a line that has one of MACROS and is no
 condition of ours. (What g_autoptr does at the end of a scope lies in GLib's headers, which are not
-looked at.) Nor is what virtfreezed-faulty reaches, which dies on its way. Below LINES or BRANCHES percent it fails.
+looked at.) Nor is what virtfreezed-faulty reaches, which dies on its way. Below LINES or BRANCHES
+percent it fails.
 """
 
 import json

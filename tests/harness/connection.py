@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from gi.repository import Gio, GLib
 
-TIMEOUT = 10   # s: for what takes no time unless something is wrong
+# s: for what takes no time unless something is wrong; or the service runs under valgrind
+TIMEOUT = 100 if os.environ.get("VIRTFREEZED_WRAPPER") else 10
 BUS = ("org.freedesktop.DBus", "/org/freedesktop/DBus")
 HEADER = 16    # bytes, from which the length of a message can be told
 

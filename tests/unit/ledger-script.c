@@ -115,9 +115,8 @@ op_plan (Script *script, char **words)
   g_autoptr (GError) error = NULL;
 
   g_clear_pointer (&script->plan, vf_plan_free);
-  script->plan
-    = vf_ledger_plan (script->ledger, (const char *const *) words + 1, scope, script->abilities,
-                      (const char *const *) script->disks, &error);
+  script->plan = vf_ledger_plan (script->ledger, (const char *const *) words + 1, scope,
+                                 script->abilities, (const char *const *) script->disks, &error);
   if (script->plan == NULL)
     return error_text (error);
   g_assert_no_error (error);
