@@ -176,6 +176,19 @@ def number(value: float) -> str:
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
+def in_rounds(samples: list[float], rounds: int) -> list[float]:
+    """The median of each round."""
+    size = len(samples) // rounds
+    return [median(samples[turn * size:(turn + 1) * size]) for turn in range(rounds)]
+
+
+def ratio(ours: list[float], theirs: list[float], rounds: int) -> float:
+    """Of interleaved samples, the median of the rounds' ratios: what else the machine does changes
+    from round to round, and meets both."""
+    return median([one / other for one, other in zip(in_rounds(ours, rounds),
+                                                     in_rounds(theirs, rounds))])
+
+
 def interleave(rounds: int, **steps) -> dict[str, list[float]]:
     """Each step in turn, `rounds` times, every other time the other way round."""
     samples = {name: [] for name in steps}

@@ -18,7 +18,7 @@ from harness.box import MEMBER, SERVICE_USER
 from harness.bus import Polkit, Service
 from harness.client import NAME
 from harness.connection import BUS, Connection
-from parts import BenchBus, LibvirtDBus, Row, caller, interleave, median, program
+from parts import BenchBus, LibvirtDBus, Row, caller, interleave, median, program, ratio
 
 TEST = "6695eb01-f6a4-8304-79aa-97f2502e193f"   # the test driver's only domain
 DOMAIN = f"/org/virtfreeze1/domain/_{TEST.replace('-', '_')}"
@@ -82,15 +82,16 @@ def on_session_bus(rounds: int) -> list[Row]:
     peer.stop()
     bus.close()
     ours, theirs = samples["ours"], samples["peer"]
-    ratio = median(ours) / median(theirs)
+    result = ratio(ours, theirs, rounds)
     journal = samples["journal"]
+    without = [time - median(journal) for time in ours]
     return [
-        Row("freeze + thaw, test driver, session bus", ours, "libvirt-dbus", theirs, "≤ 1.5", ratio,
-            ratio <= 1.5),
+        Row("freeze + thaw, test driver, session bus", ours, "libvirt-dbus", theirs, "≤ 1.5", result,
+            result <= 1.5),
         Row("· of which the journal: three records, on tmpfs", journal,
-            value=median(journal) / median(theirs)),
-        Row("· without the journal", [time - median(journal) for time in ours], "libvirt-dbus",
-            theirs, value=(median(ours) - median(journal)) / median(theirs)),
+            value=ratio(journal, theirs, rounds)),
+        Row("· without the journal", without, "libvirt-dbus", theirs,
+            value=ratio(without, theirs, rounds)),
         Row("· two empty calls (Ping; the main loop does not see them)", samples["ping"]),
         Row("· two reads of a property (answered by the main loop)", samples["version"]),
     ]
@@ -111,10 +112,10 @@ def on_system_bus(rounds: int) -> list[Row]:
     polkit.stop()
     bus.close()
     ours, floor = samples["ours"], samples["floor"]
-    ratio = median(ours) / median(floor)
+    result = ratio(ours, floor, rounds)
     return [
         Row("freeze + thaw, system bus, polkit, caller not root", ours,
-            "two Pings + one CheckAuthorization", floor, "≤ 1.25", ratio, ratio <= 1.25),
+            "two Pings + one CheckAuthorization", floor, "≤ 1.25", result, result <= 1.25),
         Row("· CheckAuthorization alone", samples["check"]),
     ]
 
@@ -165,16 +166,18 @@ def on_crowded_bus(rounds: int) -> list[Row]:
                    for name, times in interleave(rounds, **steps).items()}
         for client in [*clients.values(), *others]:
             client.close()
-    def ratio(what: str) -> float:
-        return median(samples[what]) / median(samples[f"quiet{what[-1]}"])
-    busy = ratio("busyf")
+
+    def beside(what: str) -> float:
+        return ratio(samples[what], samples[f"quiet{what[-1]}"], rounds)
+
+    busy = beside("busyf")
     return [
         Row(f"freeze + thaw beside {PENDING:,} pending signals and {IDLE} idle clients",
             samples["busyf"], "on an empty bus", samples["quietf"], "≤ 1.1", busy, busy <= 1.1),
         Row(f"· beside {CROWD:,} idle clients", samples["fullf"], "on an empty bus",
-            samples["quietf"], value=ratio("fullf")),
+            samples["quietf"], value=beside("fullf")),
         Row(f"· two Pings beside {CROWD:,} idle clients: it is the bus", samples["fullp"],
-            "on an empty bus", samples["quietp"], value=ratio("fullp"))]
+            "on an empty bus", samples["quietp"], value=beside("fullp"))]
 
 
 def until_thawed(watcher, client, domain: str) -> float:
