@@ -86,8 +86,8 @@ def on_session_bus(rounds: int) -> list[Row]:
     journal = samples["journal"]
     without = [time - median(journal) for time in ours]
     return [
-        Row("freeze + thaw, test driver, session bus", ours, "libvirt-dbus", theirs, "≤ 1.5", result,
-            result <= 1.5),
+        Row("freeze + thaw, test driver, session bus", ours, "libvirt-dbus", theirs, "≤ 1.5",
+            result, result <= 1.5),
         Row("· of which the journal: three records, on tmpfs", journal,
             value=ratio(journal, theirs, rounds)),
         Row("· without the journal", without, "libvirt-dbus", theirs,

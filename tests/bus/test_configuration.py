@@ -29,7 +29,6 @@ BAD = {
     "not a number": ("[Freeze]\nMaxFreezes=many\n", "MaxFreezes"),
     "number too small": ("[Freeze]\nMaxFreezes=0\n", "MaxFreezes"),
     "number too large": ("[Freeze]\nMaxInFlight=99999999999999999999\n", "MaxInFlight"),
-    "engine of later": ("[Freeze]\nEngine=exec\n", "Engine"),
     "unknown engine": ("[Freeze]\nEngine=magic\n", "Engine"),
     "unknown scope": ("[Freeze]\nScope=disk\n", "Scope"),
     "key not for a domain": ("[Domain test]\nMaxPending=5\n", "MaxPending"),
@@ -114,7 +113,7 @@ def test_check_of_a_folder(tmp_path):
 
 # Starting
 
-@pytest.mark.parametrize("bad", ["unknown key", "engine of later", "no key file"])
+@pytest.mark.parametrize("bad", ["unknown key", "unknown engine", "no key file"])
 def test_the_service_does_not_start_on_a_bad_file(start, bus, bad):
     text, key = BAD[bad]
     service = start(wait=False)

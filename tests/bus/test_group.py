@@ -160,7 +160,8 @@ def test_a_freeze_of_a_domain_is_no_domain(root, connect):
     assert_untouched(root)
 
 
-@pytest.mark.config("[Freeze]\nMaxHold=1min\n[Domain b]\nMaxHold=5s\nDefaultHold=2s\nScope=domain\n")
+@pytest.mark.config("[Freeze]\nMaxHold=1min\n"
+                    "[Domain b]\nMaxHold=5s\nDefaultHold=2s\nScope=domain\n")
 def test_each_domain_has_its_own_settings(root):
     with fails("InvalidArgs", match="“b”.*5000000 µs"):
         root.freeze_group(A.path, B.path, hold=6 * S)

@@ -167,7 +167,8 @@ def test_a_guest_slower_than_freeze_timeout(guest, second_guest, root, connect, 
     assert_none((guest, second_guest), root, domains)
 
 
-def test_what_is_known_to_fail_fails_before_anything_is_frozen(second_guest, root, connect, domains):
+def test_what_is_known_to_fail_fails_before_anything_is_frozen(second_guest, root, connect,
+                                                               domains):
     second_guest.suspend()
     root.wait_property(domains[1], "State", "paused")
     root.history.clear()
