@@ -2,6 +2,8 @@
 /* What fsfreeze does in a fake guest. */
 #include "fake-hypervisor.h"
 
+#include <string.h>
+
 static FakeFilesystem *
 find (FakeGuest *guest, const char *device)
 {
@@ -126,4 +128,56 @@ fake_exec_carry_out (FakeGuest *guest, VfCall *call, const char *only)
       }
   if (call->count > 0 && guest->host->changed != NULL)
     guest->host->changed (guest, guest->host->data);
+}
+
+/* --- for people ------------------------------------------------------------------------------- */
+
+static int
+by_name (gconstpointer a, gconstpointer b)
+{
+  return strcmp (*(char *const *) a, *(char *const *) b);
+}
+
+char *
+fake_exec_describe (const VfCall *call)
+{
+  g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GPtrArray) guards = g_ptr_array_new_with_free_func (g_free);
+  g_autofree char *name_list = NULL;
+  g_autofree char *guard_list = NULL;
+
+  for (guint i = 0; i < call->filesystems->len; i++)
+    g_ptr_array_add (
+        names, g_strdup (((VfFilesystem *) g_ptr_array_index (call->filesystems, i))->device));
+  for (guint i = 0; i < call->guards->len; i++)
+    {
+      const VfGuard *guard = g_ptr_array_index (call->guards, i);
+      gint64 left = guard->until - vf_clock_now ();
+
+      if (call->kind == VF_CALL_EXEC_FREEZE)
+        g_ptr_array_add (guards, g_strdup_printf ("%s%s:%gs", guard->fs->device,
+                                                  guard->replaces ? "!" : "", (double) left / 1e6));
+      else
+        g_ptr_array_add (guards, g_strdup (guard->fs->device));
+    }
+  g_ptr_array_sort (names, by_name);
+  g_ptr_array_sort (guards, by_name);
+  g_ptr_array_add (names, NULL);
+  g_ptr_array_add (guards, NULL);
+  name_list = g_strjoinv (",", (char **) names->pdata);
+  guard_list = g_strjoinv (",", (char **) guards->pdata);
+  return g_strdup_printf ("(%s%s%s)", name_list, guards->len > 1 ? "+" : "", guard_list);
+}
+
+gboolean
+fake_exec_has_touched (const FakeGuest *guest, GPtrArray *devices)
+{
+  for (guint i = 0; i < guest->filesystems->len; i++)
+    {
+      const FakeFilesystem *fs = g_ptr_array_index (guest->filesystems, i);
+
+      if (fs->touched && g_ptr_array_find_with_equal_func (devices, fs->device, g_str_equal, NULL))
+        return TRUE;
+    }
+  return FALSE;
 }

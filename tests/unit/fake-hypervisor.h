@@ -104,6 +104,10 @@ void fake_guest_add_fault (FakeGuest *guest, VfCallKind kind, const FakeFault *f
 void fake_exec_carry_out (FakeGuest *guest, VfCall *call, const char *only);
 /* By somebody else in the guest. */
 void fake_exec_touch (FakeGuest *guest, const char *device, gboolean frozen);
+/* "(A+A:5s,B!:5s)": what a call is about; free it. */
+char *fake_exec_describe (const VfCall *call);
+/* Whether one of these was thawed by something else, and not frozen since. */
+gboolean fake_exec_has_touched (const FakeGuest *guest, GPtrArray *devices);
 /* "A:5 B:5": what has a guard, with the seconds left; free it. */
 char *fake_guest_guards (const FakeGuest *guest);
 

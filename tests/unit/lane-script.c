@@ -52,44 +52,6 @@ error_word (const GError *error)
 static const char *const kinds[]
     = { "map", "probe", "freeze", "thaw", "exec-freeze", "exec-thaw", "exec-verify" };
 
-static int
-by_name (gconstpointer a, gconstpointer b)
-{
-  return strcmp (*(char *const *) a, *(char *const *) b);
-}
-
-/* "exec-freeze(A+A:5s)": what is frozen + guards, each with its hold. */
-static void
-trace_exec (Run *run, const char *word, const VfCall *call)
-{
-  g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
-  g_autoptr (GPtrArray) guards = g_ptr_array_new_with_free_func (g_free);
-  g_autofree char *name_list = NULL;
-  g_autofree char *guard_list = NULL;
-
-  for (guint i = 0; i < call->filesystems->len; i++)
-    g_ptr_array_add (
-        names, g_strdup (((VfFilesystem *) g_ptr_array_index (call->filesystems, i))->device));
-  for (guint i = 0; i < call->guards->len; i++)
-    {
-      const VfGuard *guard = g_ptr_array_index (call->guards, i);
-      gint64 left = guard->until - vf_clock_now ();
-
-      if (call->kind == VF_CALL_EXEC_FREEZE)
-        g_ptr_array_add (guards, g_strdup_printf ("%s%s:%gs", guard->fs->device,
-                                                  guard->replaces ? "!" : "", (double) left / 1e6));
-      else
-        g_ptr_array_add (guards, g_strdup (guard->fs->device));
-    }
-  g_ptr_array_sort (names, by_name);
-  g_ptr_array_sort (guards, by_name);
-  g_ptr_array_add (names, NULL);
-  g_ptr_array_add (guards, NULL);
-  name_list = g_strjoinv (",", (char **) names->pdata);
-  guard_list = g_strjoinv (",", (char **) guards->pdata);
-  trace (run, "%s(%s%s%s)", word, name_list, guards->len > 1 ? "+" : "", guard_list);
-}
-
 static void
 on_called (FakeGuest *guest, const VfCall *call, gpointer data)
 {
@@ -97,8 +59,10 @@ on_called (FakeGuest *guest, const VfCall *call, gpointer data)
   g_autofree char *mountpoints
       = call->mountpoints != NULL ? g_strjoinv (",", call->mountpoints) : NULL;
 
-  if (call->filesystems != NULL)
-    trace_exec (run, kinds[call->kind], call);
+  g_autofree char *exec = call->filesystems != NULL ? fake_exec_describe (call) : NULL;
+
+  if (exec != NULL)
+    trace (run, "%s%s", kinds[call->kind], exec);
   else
     trace (run, mountpoints != NULL ? "%s(%s)" : "%s", kinds[call->kind], mountpoints);
   service_check_recorded (run->service, guest, call);

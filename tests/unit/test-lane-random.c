@@ -113,20 +113,6 @@ answered (Asker *asker)
   g_hash_table_remove (asker->run->askers, asker);
 }
 
-static gboolean
-covers_touched (const FakeGuest *guest, const VfFreeze *freeze)
-{
-  for (guint i = 0; i < guest->filesystems->len; i++)
-    {
-      const FakeFilesystem *fs = g_ptr_array_index (guest->filesystems, i);
-
-      if (fs->touched
-          && g_ptr_array_find_with_equal_func (freeze->plan->covers, fs->device, g_str_equal, NULL))
-        return TRUE;
-    }
-  return FALSE;
-}
-
 static void
 on_request_done (VfRequest *request, VfFreeze *freeze, const GError *error, gpointer data)
 {
@@ -138,7 +124,7 @@ on_request_done (VfRequest *request, VfFreeze *freeze, const GError *error, gpoi
       const FakeGuest *guest = fake_guest_find (run->host, freeze->domain->info->uuid);
 
       /* It joined one that was broken, which nobody knows yet. */
-      if (run->test->exec ? covers_touched (guest, freeze) : guest->touched)
+      if (run->test->exec ? fake_exec_has_touched (guest, freeze->plan->covers) : guest->touched)
         g_hash_table_add (run->broken, GUINT_TO_POINTER ((guint) freeze->number));
     }
   answered (data);
