@@ -183,6 +183,10 @@ class Bus:
     def has(self, name: str) -> bool:
         return self._own.call(*BUS, "org.freedesktop.DBus.NameHasOwner", "s", name)
 
+    def get(self, name: str, path: str, interface: str, key: str):
+        return self._own.call(name, path, "org.freedesktop.DBus.Properties.Get", "ss", interface,
+                              key)
+
     def wait_name(self, name: str, process: Process, timeout: float = TIMEOUT):
         """Until the process owns the name."""
         rule = f"type='signal',member='NameOwnerChanged',arg0='{name}'"
@@ -278,6 +282,10 @@ class Service(Process):
                          bus.new_file("virtfreezed.log"))
         if wait:
             bus.wait_name(NAME, self)
+        if wait and wrapper() and uri == "test:///default":
+            # It takes its name after 2 s, connected or not.
+            wait_until(lambda: bus.get(NAME, "/org/virtfreeze1", "org.virtfreeze1.Manager",
+                                       "Connected"), "connection to libvirt")
 
     def set_config(self, config: str):
         """Read at the next start, or reload()."""
