@@ -12,7 +12,6 @@
 #include "test-service.h"
 
 #include <stdlib.h>
-
 #define N_GUESTS 3
 #define N_OWNERS 4
 #define MAX_STEPS 80
@@ -109,8 +108,7 @@ asker_new (Run *run, gint64 deadline)
 static void
 answered (Asker *asker)
 {
-  g_assert_true (g_hash_table_contains (asker->run->askers, asker));
-  g_hash_table_remove (asker->run->askers, asker);
+  g_assert_true (g_hash_table_remove (asker->run->askers, asker));
 }
 
 static void
@@ -226,7 +224,7 @@ step_thaw_all (Run *run)
 
 typedef struct {
   Run *run;
-  gboolean held; /* when it was asked for */
+  gboolean held; /* before */
 } Renewer;
 
 static void
