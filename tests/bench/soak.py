@@ -142,7 +142,7 @@ class Mix:
 def state(pid: int) -> tuple[int, int, int]:
     """Open files, threads, KiB."""
     return (len(os.listdir(f"/proc/{pid}/fd")), len(os.listdir(f"/proc/{pid}/task")),
-            memory(pid)["Uss"])
+            memory(pid)["Anonymous"])
 
 
 class Side:
