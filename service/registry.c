@@ -359,6 +359,15 @@ vf_registry_foreach_domain (VfRegistry *registry, void (*func) (VfDomain *, gpoi
     func (g_ptr_array_index (domains, i), data);
 }
 
+static int
+by_number (gconstpointer a, gconstpointer b)
+{
+  const VfFreeze *left = *(VfFreeze *const *) a, *right = *(VfFreeze *const *) b;
+
+  return (left->number > right->number) - (left->number < right->number);
+}
+
+/* The oldest first. */
 static GPtrArray *
 all_freezes (VfRegistry *registry)
 {
@@ -369,6 +378,7 @@ all_freezes (VfRegistry *registry)
   g_hash_table_iter_init (&iter, registry->world.freezes);
   while (g_hash_table_iter_next (&iter, &freeze, NULL))
     g_ptr_array_add (freezes, vf_freeze_ref (freeze));
+  g_ptr_array_sort (freezes, by_number);
   return freezes;
 }
 

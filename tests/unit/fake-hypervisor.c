@@ -508,6 +508,14 @@ fake_hypervisor_pending (VfHypervisor *hypervisor, const FakeGuest *guest)
 }
 
 gboolean
+fake_hypervisor_answered (VfHypervisor *hypervisor, const FakeGuest *guest)
+{
+  const Pending *pending = find_pending ((Fake *) hypervisor, guest);
+
+  return pending != NULL && pending->carried_out;
+}
+
+gboolean
 fake_hypervisor_answer (VfHypervisor *hypervisor, FakeGuest *guest, const FakeFault *fault)
 {
   Pending *pending = find_pending ((Fake *) hypervisor, guest);

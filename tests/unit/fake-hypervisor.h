@@ -130,6 +130,8 @@ void fake_hypervisor_event (VfHypervisor *hypervisor, FakeGuest *guest, VfEvent 
 
 /* Calls to the guest under way. */
 guint fake_hypervisor_pending (VfHypervisor *hypervisor, const FakeGuest *guest);
+/* Whether the guest has done what the one under way asks. */
+gboolean fake_hypervisor_answered (VfHypervisor *hypervisor, const FakeGuest *guest);
 /* Answers the oldest one to a held guest; FALSE: there is none. fault may be NULL. */
 gboolean fake_hypervisor_answer (VfHypervisor *hypervisor, FakeGuest *guest,
                                  const FakeFault *fault);

@@ -543,14 +543,15 @@ note_broken (Run *run, FakeGuest *guest)
       const VfFreeze *freeze = g_ptr_array_index (domain->freezes, i);
       g_hash_table_add (run->broken, GUINT_TO_POINTER ((guint) freeze->number));
     }
-  /* Those, too, whose object has gone while somebody waits for their thaw. */
+  /* Those, too, whose object has gone while somebody waits for their thaw. One that the guest has
+   * answered already may be told either. */
   g_hash_table_iter_init (&iter, run->askers);
   while (g_hash_table_iter_next (&iter, &key, NULL))
-    {
-      const Asker *asker = key;
-      if (asker->thaw != 0 && g_str_equal (asker->uuid, guest->uuid))
-        g_hash_table_add (run->broken, GUINT_TO_POINTER ((guint) asker->thaw));
-    }
+    if (((Asker *) key)->thaw != 0 && g_str_equal (((Asker *) key)->uuid, guest->uuid))
+      {
+        g_hash_table_add (run->broken, GUINT_TO_POINTER ((guint) ((Asker *) key)->thaw));
+        ((Asker *) key)->held &= !fake_hypervisor_answered (run->service->hypervisor, guest);
+      }
 }
 
 static void
