@@ -49,17 +49,8 @@ typedef struct {
 
 /* --- chance ----------------------------------------------------------------------------------- */
 
-static guint
-below (guint end)
-{
-  return (guint) g_test_rand_int_range (0, (gint32) end);
-}
-
-static gboolean
-chance (guint percent)
-{
-  return below (100) < percent;
-}
+#define below(end) ((guint) g_test_rand_int_range (0, (gint32) (end)))
+#define chance(percent) (below (100) < (percent))
 
 static FakeGuest *
 any_guest (Run *run)
@@ -111,6 +102,14 @@ answered (Asker *asker)
   g_assert_true (g_hash_table_remove (asker->run->askers, asker));
 }
 
+/* It may have joined one that was broken, which nobody knows yet. */
+static void
+note_joined (Run *run, const VfFreeze *freeze, const FakeGuest *guest)
+{
+  if (run->test->exec ? fake_exec_has_touched (guest, freeze->plan->covers) : guest->touched)
+    g_hash_table_add (run->broken, GUINT_TO_POINTER ((guint) freeze->number));
+}
+
 static void
 on_request_done (VfRequest *request, VfFreeze *freeze, const GError *error, gpointer data)
 {
@@ -121,9 +120,7 @@ on_request_done (VfRequest *request, VfFreeze *freeze, const GError *error, gpoi
       Run *run = ((Asker *) data)->run;
       const FakeGuest *guest = fake_guest_find (run->host, freeze->domain->info->uuid);
 
-      /* It joined one that was broken, which nobody knows yet. */
-      if (run->test->exec ? fake_exec_has_touched (guest, freeze->plan->covers) : guest->touched)
-        g_hash_table_add (run->broken, GUINT_TO_POINTER ((guint) freeze->number));
+      note_joined (run, freeze, guest);
     }
   answered (data);
 }
@@ -329,8 +326,7 @@ on_group_done (GPtrArray *freezes, const GError *error, gpointer data)
           g_assert_cmpstr (freeze->domain->info->uuid, ==, guest->uuid);
           g_assert_cmpint (freeze->state, ==, VF_FREEZE_HELD);
           g_assert_false (freeze->hidden);
-          if (guest->touched)
-            g_hash_table_add (run->broken, GUINT_TO_POINTER ((guint) freeze->number));
+          note_joined (run, freeze, guest);
         }
       g_hash_table_remove (run->groups, group->reason);
     }
