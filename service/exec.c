@@ -59,13 +59,14 @@ run_limit (const VfCall *call)
 static char *
 ask (virDomainPtr domain, VfCall *call, const char *json)
 {
+  virConnectPtr connection = virDomainGetConnect (domain); /* now: it forgets the last error */
   gint64 start = g_get_monotonic_time ();
   int timeout = call->agent_timeout > 0 ? (int) MAX (call->agent_timeout / G_USEC_PER_SEC, 1)
                                         : VIR_DOMAIN_QEMU_AGENT_COMMAND_DEFAULT;
   char *answer = virDomainQemuAgentCommand (domain, json, timeout, 0);
 
   if (answer == NULL)
-    vf_guest_call_classify (call, virDomainGetConnect (domain), g_get_monotonic_time () - start);
+    vf_guest_call_classify (call, connection, g_get_monotonic_time () - start);
   return answer;
 }
 

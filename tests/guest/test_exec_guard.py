@@ -60,9 +60,10 @@ def test_a_joining_freeze_extends_it(guest, service, root, connect, domain, say)
 
 
 def test_renew_extends_it(guest, service, root, domain, say):
-    freeze = root.freeze(domain, "vdx", hold=2 * S)
+    freeze = root.freeze(domain, "vdx", hold=5 * S)
     first = guard_pids(guest)
-    root.renew(freeze, 9 * S)
+    assert len(first) == 1
+    root.renew(freeze, 12 * S)
     wait_guards(guest, 1)
     assert not first & guard_pids(guest)
     later = deadline(root, freeze)

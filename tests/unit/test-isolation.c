@@ -5,6 +5,7 @@
  * time of agents is 1 s instead of 15 s. Figures are printed.
  */
 #include "error.h"
+#include "exec.h"
 #include "fake-libvirt.h"
 #include "hypervisor-libvirt.h"
 #include "lane.h"
@@ -13,6 +14,7 @@
 #include <glib/gstdio.h>
 #include <libvirt/libvirt.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define N_HUNG 30
 #define N_FRESH 8 /* that hang for the first time, later on */
@@ -570,12 +572,40 @@ write_log (GLogLevelFlags level, const GLogField *fields, gsize n, gpointer data
   return G_LOG_WRITER_HANDLED;
 }
 
+/* It may have been done: no answer is not a refusal. */
+static void
+test_exec_hung (void)
+{
+  g_autoptr (VfCall) call = NULL;
+  g_autofree char *uuid = fake_libvirtd_uuid (0);
+  virConnectPtr connection;
+  virDomainPtr domain;
+
+  fake_libvirtd_start (1, DELAY);
+  fake_libvirtd_hang (0, TRUE);
+  connection = virConnectOpen ("fake:///system");
+  domain = virDomainLookupByUUIDString (connection, uuid);
+  g_assert_nonnull (domain);
+  g_assert_cmpint (virDomainAgentSetResponseTimeout (domain, 1, 0), ==, 0);
+  call = vf_call_new (VF_CALL_EXEC_FREEZE, uuid, 1);
+  vf_call_set_filesystems (call, vf_map_new (), NULL, NULL);
+  vf_exec_call (domain, call);
+  g_assert_error (call->error, VF_ERROR, VF_ERROR_AGENT_UNAVAILABLE);
+  g_assert_false (call->answered);
+  g_assert_nonnull (strstr (call->error->message, "guest agent is not responding"));
+  virDomainFree (domain);
+  virConnectClose (connection);
+  fake_libvirtd_hang (0, FALSE);
+  fake_libvirtd_stop ();
+}
+
 int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_log_set_always_fatal (G_LOG_FATAL_MASK | G_LOG_LEVEL_CRITICAL);
   g_log_set_writer_func (write_log, NULL, NULL);
+  g_test_add_func ("/isolation/exec-without-an-answer", test_exec_hung);
   g_test_add_func ("/isolation/set-up", set_up);
   g_test_add_func ("/isolation/latency", test_latency);
   g_test_add_func ("/isolation/first-thaw", test_first_thaw);
