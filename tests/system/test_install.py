@@ -27,6 +27,7 @@ FILES = """
     share/dbus-1/system-services/org.virtfreeze1.service
     share/dbus-1/system.d/org.virtfreeze1.conf
     share/doc/virtfreeze/events.md
+    share/doc/virtfreeze/snapshots.md
     share/doc/virtfreeze/examples/40-virtfreeze-agent-timeout.rules
     share/doc/virtfreeze/examples/40-virtfreeze-domain.rules
     share/doc/virtfreeze/examples/40-virtfreeze-script.rules
