@@ -71,6 +71,21 @@ def test_exec_domfsfreeze_takes_the_rest_and_its_thaw_takes_all(guest, root, dom
 
 
 @exec_engine
+def test_exec_thaw_waits_for_a_domfsfreeze_of_others(guest, root, domain):
+    """A frozen agent starts no programs; and their thaw is one of ours, too."""
+    freeze = root.freeze(domain, "vdx", hold=60 * S)
+    Standstill(guest, ("a",), agent=False)
+    guest.virsh("domfsfreeze")
+    with fails("AgentFailed", "AgentUnavailable", "Timeout"):
+        root.thaw(freeze)
+    assert root.get(freeze, "State") == "thawing"
+    Standstill(guest)
+    guest.virsh("domfsthaw")
+    assert_lost(root, freeze, "thawed-outside")
+    assert_works(guest, root, domain)
+
+
+@exec_engine
 def test_exec_quiesce_thaws_what_we_hold(new_guest, root):
     guest = new_guest("quiesced").start()
     domain = root.domain("quiesced")
@@ -234,7 +249,21 @@ def test_exec_a_mountpoint_below_one_of_another_disk(guest, root, domain, late_m
         root.freeze(domain, "vdy")
 
 
-# The guest ends our processes there
+# The guest ends processes
+
+def test_a_frozen_agent_does_not_end_at_sigterm(guest, root, domain):
+    """It would have to write its log. systemd sends SIGKILL after TimeoutStopSec."""
+    freeze = root.freeze(domain, hold=60 * S)
+    still = Standstill(guest)
+    agent = guest.check("cat /run/agent.pid").strip()
+    guest.check(f"kill -TERM {agent}")
+    still.check()   # it answers
+    assert root.get(domain, "AgentConnected")
+    root.thaw(freeze)
+    assert_thawed(guest)
+    assert guest.check("cat /run/agent.pid").strip() == agent
+    assert_works(guest, root, domain)
+
 
 @exec_engine
 def test_exec_guards_that_are_ended_thaw(guest, root, domain):

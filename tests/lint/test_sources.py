@@ -189,3 +189,53 @@ def test_bad_form_is_found(text):
 def test_a_long_line_is_found():
     text = f"# SPDX-License-Identifier: LGPL-2.1-or-later\n{'x' * 101}\n"
     assert len(wrong_form(Path("x.py"), text)) == 1
+
+
+def unknown_tests(page: str) -> list[str]:
+    """Tests that a page of data/doc names, and that are not there: `test_file::test_case` of the
+    guest suite, * at its end for several, more cases of the cell without the file; `test_file`;
+    `tests/…`; unit `name`, `name`."""
+    guest = SOURCE / "tests" / "guest"
+    unit = (SOURCE / "tests" / "unit" / "meson.build").read_text()
+    missing = []
+    for cell in re.split(r"[|\n]", page):
+        for names in re.findall(r"\bunit (`[\w-]+`(?:, `[\w-]+`)*)", cell):
+            missing += [name for name in re.findall(r"[\w-]+", names)
+                        if not name.startswith("test_") and f"'{name}'" not in unit]
+        missing += [path for path in re.findall(r"`(tests/[^`*]+)`", cell)
+                    if not (SOURCE / path).exists()]
+        file = ""
+        for name in re.findall(r"`(test_[\w:]+\*?)`", cell):
+            before, _, case = name.rpartition("::")
+            if not before and not file and (guest / f"{name}.py").exists():
+                continue
+            file = before or file
+            source = guest / f"{file}.py"
+            start = f"def {case[:-1]}" if case.endswith("*") else f"def {case}("
+            if not source.exists() or f"\n{start}" not in source.read_text():
+                missing.append(f"{file}::{case}")
+    return missing
+
+
+def test_pages_name_tests_that_there_are():
+    pages = sorted((SOURCE / "data" / "doc").glob("*.md"))
+    assert pages
+    none([f"{page.name}: there is no {test}" for page in pages
+          for test in unknown_tests(page.read_text())])
+
+
+@pytest.mark.parametrize("cell", [
+    "`test_freeze::test_nothing`", "`test_nofile::test_sequence_by_counts`",
+    "`test_freeze::test_sequence_by_counts`, `test_nothing`", "`test_freeze::test_nothing_*`",
+    "unit `nothing`", "unit `ledger`, `nothing`", "`tests/guest/test_nothing.py`",
+    "`test_nothing`"])
+def test_a_test_that_is_not_there_is_found(cell):
+    assert len(unknown_tests(f"| x | {cell} |\n")) == 1
+
+
+def test_a_row_without_a_test_says_so():
+    page = (SOURCE / "data" / "doc" / "interoperability.md").read_text()
+    rows = [line.strip("| ").split(" | ")[-1] for line in page.splitlines()
+            if line.startswith("| ") and not line.endswith("checked by |")]
+    assert len(rows) > 40
+    none([row for row in rows if not re.search(r"`test|unit `|not checked here", row)])

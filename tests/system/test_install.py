@@ -27,10 +27,11 @@ FILES = """
     share/dbus-1/system-services/org.virtfreeze1.service
     share/dbus-1/system.d/org.virtfreeze1.conf
     share/doc/virtfreeze/events.md
-    share/doc/virtfreeze/snapshots.md
     share/doc/virtfreeze/examples/40-virtfreeze-agent-timeout.rules
     share/doc/virtfreeze/examples/40-virtfreeze-domain.rules
     share/doc/virtfreeze/examples/40-virtfreeze-script.rules
+    share/doc/virtfreeze/interoperability.md
+    share/doc/virtfreeze/snapshots.md
     share/locale/de/LC_MESSAGES/virtfreeze.mo
     share/man/man5/org.virtfreeze1.5
     share/man/man5/virtfreezed.conf.5
