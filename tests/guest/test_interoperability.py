@@ -6,7 +6,8 @@ import pytest
 
 from harness.client import S, fails
 from harness.guest import VirshError
-from service import Standstill, assert_lost, assert_thawed, assert_works
+from service import LOG_HOOK, Standstill, assert_lost, assert_thawed, assert_works
+from test_exec import guards
 
 CONFIG = "AgentTimeout=5s\nFreezeTimeout=15s\nVerifyInterval=500ms\n"
 exec_engine = pytest.mark.config(f"{CONFIG}Engine=exec\n")
@@ -109,12 +110,26 @@ def test_exec_frozen_inside_is_left_alone(guest, root, domain):
     assert_works(guest, root, domain)
 
 
+@exec_engine
+def test_exec_frozen_by_domfsfreeze_is_left_alone(guest, root, domain):
+    guest.virsh("domfsfreeze")
+    still = Standstill(guest)
+    with fails("FrozenElsewhere"):
+        root.freeze(domain, "vdx")
+    still.check()
+    root.thaw_all(domain)
+    assert_works(guest, root, domain)
+
+
 # Other users of the agent
 
 def test_other_calls_to_a_frozen_agent_fail(guest, root, domain):
+    commands = ("domfsinfo", "domfstrim", "domtime", "guestinfo --filesystem")
+    for command in commands:
+        guest.virsh(*command.split())
     freeze = root.freeze(domain)
     still = Standstill(guest)
-    for command in ("domfsinfo", "domfstrim", "domtime", "guestinfo --os"):
+    for command in commands:
         with pytest.raises(VirshError):
             guest.virsh(*command.split())
     with pytest.raises(VirshError):
@@ -134,6 +149,16 @@ def test_exec_leaves_the_agent_to_others(guest, root, domain):
     still.check()
     root.thaw(freeze)
     assert_thawed(guest)
+
+
+@exec_engine
+def test_exec_runs_no_hooks(guest, root, domain, hook):
+    hook(LOG_HOOK)
+    root.thaw(root.freeze(domain, "vdx"))
+    assert guest.sh("cat /run/hook.log")[0] != 0
+    guest.virsh("domfsfreeze")
+    guest.virsh("domfsthaw")
+    assert guest.check("cat /run/hook.log") == "freeze\nthaw\n"
 
 
 def test_agent_timeout_of_others_replaces_ours(guest, root, domain, hook):
@@ -265,14 +290,31 @@ def test_a_frozen_agent_does_not_end_at_sigterm(guest, root, domain):
     assert_works(guest, root, domain)
 
 
+def end_guards(guest, signal):
+    guest.check("g=virtfreeze; for p in /proc/[0-9]*; do "
+                "case $(tr '\\0' ' ' <$p/cmdline) in *\" $g-guard \"*) "
+                f"[ ${{p#/proc/}} = $$ ] || kill -{signal} ${{p#/proc/}} ;; "
+                "esac; done 2>/dev/null; :")
+
+
 @exec_engine
 def test_exec_guards_that_are_ended_thaw(guest, root, domain):
     """As systemd does when it stops or restarts qemu-guest-agent."""
     freeze = root.freeze(domain, "vdx", hold=60 * S)
     Standstill(guest, ("a",), agent=False)
-    guest.check("g=virtfreeze; for p in /proc/[0-9]*; do "
-                "case $(tr '\\0' ' ' <$p/cmdline) in *\" $g-guard \"*) "
-                "[ ${p#/proc/} = $$ ] || kill -TERM ${p#/proc/} ;; esac; done 2>/dev/null; :")
+    end_guards(guest, "TERM")
     guest.wait_writer_progress("a")
     assert_lost(root, freeze, "thawed-outside")
+    assert_works(guest, root, domain)
+
+
+@exec_engine
+def test_exec_guards_that_are_killed_do_not(guest, root, domain):
+    freeze = root.freeze(domain, "vdx", hold=60 * S)
+    still = Standstill(guest, ("a",), agent=False)
+    assert guards(guest) == 1
+    end_guards(guest, "KILL")
+    assert guards(guest) == 0
+    still.check()
+    root.thaw(freeze)
     assert_works(guest, root, domain)
