@@ -32,6 +32,13 @@ FILES = """
     share/doc/virtfreeze/examples/40-virtfreeze-script.rules
     share/doc/virtfreeze/interoperability.md
     share/doc/virtfreeze/snapshots.md
+    share/doc/virtfreeze/examples/backup-guest.sh
+    share/doc/virtfreeze/examples/backup-image.sh
+    share/doc/virtfreeze/examples/backup@.service
+    share/doc/virtfreeze/examples/busctl-lease.sh
+    share/doc/virtfreeze/examples/virtfreeze-backup.cron
+    share/doc/virtfreeze/examples/vm-manager.py
+    share/doc/virtfreeze/recipes.md
     share/locale/de/LC_MESSAGES/virtfreeze.mo
     share/man/man5/org.virtfreeze1.5
     share/man/man5/virtfreezed.conf.5
