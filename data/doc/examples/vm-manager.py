@@ -40,9 +40,9 @@ class Manager:
         # objects go and come again.
         self.objects = Gio.DBusObjectManagerClient.new_for_bus_sync(
             Gio.BusType.SYSTEM, Gio.DBusObjectManagerClientFlags.NONE, SERVICE, ROOT)
-        for signal in ("object-added", "object-removed", "interface-proxy-properties-changed",
-                       "notify::name-owner"):
+        for signal in ("object-added", "object-removed", "interface-proxy-properties-changed"):
             self.objects.connect(signal, self.changed)
+        self.objects.connect("notify::name-owner", self.owner_changed)
         self.objects.connect("interface-proxy-signal", self.told)
         self.input = Gio.DataInputStream.new(Gio.UnixInputStream.new(0, False))
         self.read()
@@ -80,11 +80,13 @@ class Manager:
             self.pending = True
             GLib.idle_add(self.show)
 
-    def show(self) -> bool:
-        self.pending = False
+    def owner_changed(self, *_):
         if not self.objects.props.name_owner:
             say("the service is not there")
-            self.shown = {}
+            self.shown = {}   # all is shown again when it comes back
+
+    def show(self) -> bool:
+        self.pending = False
         lines = {domain.get_object_path(): self.line(domain) for domain in self.all(DOMAIN)}
         for path, line in lines.items():
             if self.shown.get(path) != line:
