@@ -17,6 +17,9 @@
 #define POLL_FIRST (2 * G_TIME_SPAN_MILLISECOND)
 #define POLL_MOST (200 * G_TIME_SPAN_MILLISECOND)
 
+#define HIDDEN                                                                                     \
+  "a filesystem of the guest has another one mounted over it, and cannot be reached by fsfreeze"
+
 /* A freeze that takes longer would use up too much of a guard's slack. */
 #define QUICK (2 * G_USEC_PER_SEC)
 
@@ -42,7 +45,7 @@
 /* Exit code 3: one of these mountpoints is still being frozen. */
 #define FIND_FREEZES                                                                               \
   "for p in /proc/[0-9]*; do c=; IFS= read -r c 2>/dev/null <\"$p/cmdline\"; "                     \
-  "for m; do [ \"$c\" != \"fsfreeze-f--$m\" ] || exit 3; done; done; exit 0"
+  "for m; do [ \"$c\" != \"fsfreeze-f--${m%%\n*}\" ] || exit 3; done; done; exit 0"
 
 /* In the guest, so that it is thawed again whatever becomes of the host. */
 #define VERIFY "fsfreeze -f -- \"$1\" && exec fsfreeze -u -- \"$1\""
@@ -126,39 +129,43 @@ get_status (virDomainPtr domain, VfCall *call, gint64 pid, VfExecStatus *status)
   return vf_exec_read_status (answer, status) || nonsense (call, "guest-exec-status");
 }
 
-/* Runs argv to its end. FALSE: call->error, and it may still run, unless *refused. */
-static gboolean
-run (virDomainPtr domain, VfCall *call, const char *const *argv, VfExecStatus *status,
-     gboolean *refused)
+typedef enum {
+  RAN,     /* to its end */
+  REFUSED, /* it was not started */
+  STUCK,   /* it still runs */
+  LOST,    /* no answer: it may still run */
+} Outcome;
+
+/* Runs argv to its end. Other than RAN: call->error says why. */
+static Outcome
+run (virDomainPtr domain, VfCall *call, const char *const *argv, VfExecStatus *status)
 {
   gint64 limit = g_get_monotonic_time () + run_limit (call);
   gulong pause = POLL_FIRST;
   gint64 pid;
 
-  *refused = FALSE;
+  call->sent = call->answered = FALSE;
   if (!start (domain, call, argv, TRUE, &pid))
-    {
-      *refused = call->answered || !call->sent;
-      return FALSE;
-    }
+    return call->answered || !call->sent ? REFUSED : LOST;
   while (get_status (domain, call, pid, status))
     {
       if (status->exited)
-        return TRUE;
+        return RAN;
       if (g_get_monotonic_time () >= limit)
         {
           call->sent = call->timed_out = TRUE;
           call->answered = FALSE;
-          return fail (call, VF_ERROR_AGENT_UNAVAILABLE,
-                       "“%s” in the guest did not end within %d s; its disk may be slow or stuck",
-                       argv[0], (int) (run_limit (call) / G_USEC_PER_SEC));
+          fail (call, VF_ERROR_AGENT_UNAVAILABLE,
+                "“%s” in the guest did not end within %d s; its disk may be slow or stuck", argv[0],
+                (int) (run_limit (call) / G_USEC_PER_SEC));
+          return STUCK;
         }
       g_usleep (pause);
       pause = MIN (pause * 2, POLL_MOST);
     }
   call->sent = TRUE;
   call->answered = FALSE; /* whatever is said of its status, what it did is not known */
-  return FALSE;
+  return LOST;
 }
 
 /* --- fsfreeze ------------------------------------------------------------------------------------ */
@@ -210,23 +217,26 @@ find_path (const VfCall *call, const VfFilesystem *fs)
   return NULL;
 }
 
-/* Runs argv for one filesystem. FALSE: call->error. */
-static gboolean
+/* Runs argv for one filesystem. Other than RAN: call->error. */
+static Outcome
 run_for (virDomainPtr domain, VfCall *call, const char *const *argv, guint i, char **text)
 {
   g_auto (VfExecStatus) status = { 0 };
-  gboolean refused;
+  Outcome outcome = run (domain, call, argv, &status);
 
-  call->results[i] = VF_RESULT_UNKNOWN;
-  if (!run (domain, call, argv, &status, &refused))
+  call->results[i] = outcome == REFUSED ? VF_RESULT_NONE : VF_RESULT_UNKNOWN;
+  if (outcome != RAN)
+    return outcome;
+  if (status.code < 0)
     {
-      if (refused)
-        call->results[i] = VF_RESULT_NONE;
-      return FALSE;
+      /* The kernel may have done it all the same. */
+      call->sent = TRUE;
+      fail (call, VF_ERROR_AGENT_FAILED, "“%s” was killed in the guest", argv[0]);
+      return STUCK;
     }
   call->results[i] = read_result (&status);
   *text = vf_text_shorten (g_strchomp (status.text));
-  return TRUE;
+  return RAN;
 }
 
 static gboolean
@@ -240,11 +250,9 @@ freeze_one (virDomainPtr domain, VfCall *call, guint i)
   if (path == NULL)
     {
       call->answered = TRUE;
-      return fail (call, VF_ERROR_INCOMPLETE,
-                   "a filesystem of the guest has another one mounted over it, and cannot be "
-                   "reached by fsfreeze; use Engine=agent for this domain");
+      return fail (call, VF_ERROR_INCOMPLETE, HIDDEN "; use Engine=agent for this domain");
     }
-  if (!run_for (domain, call, argv, i, &text))
+  if (run_for (domain, call, argv, i, &text) != RAN)
     {
       if (call->answered)
         g_prefix_error (&call->error, "fsfreeze(8) cannot be run in the guest, see that package "
@@ -298,7 +306,6 @@ end_guards (virDomainPtr domain, VfCall *call, GPtrArray *guards, gboolean spare
   g_autoptr (GPtrArray) argv = g_ptr_array_new_with_free_func (g_free);
   g_autoptr (GString) spared = g_string_new (" ");
   g_auto (VfExecStatus) status = { 0 };
-  gboolean refused;
 
   for (guint i = 0; spare && i < guards->len; i++)
     g_string_append_printf (spared, "%" G_GINT64_FORMAT " ",
@@ -310,7 +317,7 @@ end_guards (virDomainPtr domain, VfCall *call, GPtrArray *guards, gboolean spare
   for (guint i = 0; i < guards->len; i++)
     g_ptr_array_add (argv, guard_name (g_ptr_array_index (guards, i)));
   g_ptr_array_add (argv, NULL);
-  if (!run (domain, call, (const char *const *) argv->pdata, &status, &refused))
+  if (run (domain, call, (const char *const *) argv->pdata, &status) != RAN)
     return FALSE;
   if (status.code != 0)
     return fail (call, VF_ERROR_AGENT_FAILED, "processes in the guest cannot be listed by sh");
@@ -400,14 +407,16 @@ check_enabled (virDomainPtr domain, VfCall *call)
 static void
 freeze (virDomainPtr domain, VfCall *call)
 {
-  gint64 begin;
+  gint64 begin = g_get_monotonic_time ();
 
   if (!check_enabled (domain, call))
     {
       call->sent = FALSE;
       return;
     }
-  begin = g_get_monotonic_time ();
+  /* What it has waited for its turn is not to be missing from the hold. */
+  for (guint i = 0; i < call->guards->len; i++)
+    ((VfGuard *) g_ptr_array_index (call->guards, i))->until += vf_clock_now () - call->made;
   if (!set_guards (domain, call))
     return;
   for (guint i = 0; i < call->filesystems->len; i++)
@@ -416,7 +425,8 @@ freeze (virDomainPtr domain, VfCall *call)
         return;
       call->count += call->results[i] == VF_RESULT_DONE;
     }
-  if (call->guards->len > 0 && renew_guards (domain, call, g_get_monotonic_time () - begin))
+  /* One that has gone off meanwhile is not to be replaced unnoticed. */
+  if (check_guards (domain, call) && renew_guards (domain, call, g_get_monotonic_time () - begin))
     check_guards (domain, call);
 }
 
@@ -426,7 +436,6 @@ find_freezes (virDomainPtr domain, VfCall *call)
 {
   g_autoptr (GPtrArray) argv = g_ptr_array_new ();
   g_auto (VfExecStatus) status = { 0 };
-  gboolean refused;
 
   for (gsize i = 0; i < 4; i++)
     g_ptr_array_add (argv, (char *) ((const char *[]){ "sh", "-c", FIND_FREEZES, "sh" })[i]);
@@ -437,7 +446,7 @@ find_freezes (virDomainPtr domain, VfCall *call)
         g_ptr_array_add (argv, (char *) path);
     }
   g_ptr_array_add (argv, NULL);
-  if (!run (domain, call, (const char *const *) argv->pdata, &status, &refused))
+  if (run (domain, call, (const char *const *) argv->pdata, &status) != RAN)
     return FALSE;
   if (status.code == 0)
     return TRUE;
@@ -445,30 +454,39 @@ find_freezes (virDomainPtr domain, VfCall *call)
   return fail (call, VF_ERROR_AGENT_FAILED, "a freeze of it is still under way in the guest");
 }
 
+/* FALSE: call->error, about the first that is not thawed. One that is stuck does not keep others. */
 static gboolean
 thaw_all (virDomainPtr domain, VfCall *call)
 {
-  for (guint i = 0; i < call->filesystems->len; i++)
+  g_autoptr (GError) first = NULL;
+  Outcome outcome = RAN;
+
+  for (guint i = 0; i < call->filesystems->len && outcome != LOST; i++)
     {
       const char *path = find_path (call, g_ptr_array_index (call->filesystems, i));
       const char *argv[] = { "fsfreeze", "-u", "--", path, NULL };
       g_autofree char *text = NULL;
 
       if (path == NULL)
+        fail (call, VF_ERROR_AGENT_FAILED, HIDDEN);
+      else
         {
-          call->results[i] = VF_RESULT_NOT_FROZEN; /* it was never frozen by us */
-          continue;
+          outcome = run_for (domain, call, argv, i, &text);
+          if (outcome == RAN && call->results[i] == VF_RESULT_DONE)
+            call->count++;
+          else if (outcome == RAN && call->results[i] != VF_RESULT_NOT_FROZEN)
+            fail (call, VF_ERROR_AGENT_FAILED, "%s", text);
         }
-      if (!run_for (domain, call, argv, i, &text))
-        return FALSE;
-      if (call->results[i] != VF_RESULT_DONE && call->results[i] != VF_RESULT_NOT_FROZEN)
-        {
-          call->sent = call->answered = TRUE;
-          return fail (call, VF_ERROR_AGENT_FAILED, "%s", text);
-        }
-      call->count += call->results[i] == VF_RESULT_DONE;
+      if (call->error != NULL && first == NULL)
+        first = g_steal_pointer (&call->error);
+      g_clear_error (&call->error);
     }
-  return TRUE;
+  call->error = g_steal_pointer (&first);
+  if (call->error == NULL)
+    return TRUE;
+  call->sent = TRUE;
+  call->answered = outcome != LOST;
+  return FALSE;
 }
 
 static void
@@ -510,8 +528,12 @@ verify (virDomainPtr domain, VfCall *call)
       g_autofree char *text = NULL;
 
       if (path == NULL)
-        continue;
-      if (!run_for (domain, call, argv, i, &text))
+        {
+          call->sent = TRUE;
+          fail (call, VF_ERROR_AGENT_FAILED, HIDDEN);
+          return;
+        }
+      if (run_for (domain, call, argv, i, &text) != RAN)
         return;
       if (call->results[i] != VF_RESULT_DONE && call->results[i] != VF_RESULT_FROZEN)
         {

@@ -105,6 +105,7 @@ struct _VfCall {
   GPtrArray *guards;      /* VfGuard* */
   GPtrArray *known;       /* VfFilesystem*: all of the guest, to tell which paths lead elsewhere */
   gboolean in_doubt;    /* of EXEC_THAW: an fsfreeze may still be under way, and is to end first */
+  gint64 made;          /* boot time, µs */
   gint64 agent_timeout; /* µs; 0: libvirt's own */
   /* Asked when its turn has come; may be NULL. FALSE: it fails, unsent. */
   gboolean (*wanted) (gpointer data);

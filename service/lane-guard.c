@@ -9,6 +9,9 @@
  */
 #include "lane-private.h"
 
+/* So long after its time even one of a guest that was paused has gone off. */
+#define LAPSED (10 * G_TIME_SPAN_MINUTE)
+
 /* Nearer than that is right. */
 #define NEAR G_USEC_PER_SEC
 
@@ -36,6 +39,15 @@ put (VfLane *lane, const VfGuard *guard, gboolean sure)
   entry->guard->pid = sure ? guard->pid : 0;
   entry->sure = sure;
   g_hash_table_replace (lane->guards, entry->guard->fs->device, entry);
+  if (sure)
+    g_hash_table_add (lane->swept, g_strdup (guard->fs->device));
+}
+
+/* By the setting, or by what it was when the filesystem was frozen. */
+static gboolean
+is_guarded (VfLane *lane, const char *device)
+{
+  return lane->domain->config->freeze_guard || g_hash_table_contains (lane->guards, device);
 }
 
 /* The latest deadline (boot time, µs) of those that hold a filesystem; 0: nobody does, or it needs
@@ -45,7 +57,7 @@ latest_deadline (VfLane *lane, const char *device)
 {
   gint64 latest = 0;
 
-  if (lane_engine (lane) != VF_ENGINE_EXEC || !lane->domain->config->freeze_guard
+  if (lane_engine (lane) != VF_ENGINE_EXEC || !is_guarded (lane, device)
       || !vf_ledger_is_frozen (lane->ledger, device))
     return 0;
   for (guint i = 0; i < lane->domain->freezes->len; i++)
@@ -64,7 +76,7 @@ lane_guards_to_set (VfLane *lane, const VfPlan *plan, GPtrArray *freeze, gint64 
 {
   GPtrArray *guards = list_new ();
 
-  for (guint i = 0; lane->domain->config->freeze_guard && i < plan->covers->len; i++)
+  for (guint i = 0; i < plan->covers->len; i++)
     {
       const char *device = g_ptr_array_index (plan->covers, i);
       const LaneGuard *entry = g_hash_table_lookup (lane->guards, device);
@@ -74,10 +86,12 @@ lane_guards_to_set (VfLane *lane, const VfPlan *plan, GPtrArray *freeze, gint64 
       if (!vf_ledger_is_frozen (lane->ledger, device)
           && (freeze == NULL || !g_ptr_array_find (freeze, fs, NULL)))
         continue; /* of a type that cannot freeze */
+      if (!is_guarded (lane, device))
+        continue;
       if (entry != NULL && entry->sure && entry->guard->until >= until)
         continue;
       guard = vf_guard_new (fs, MAX (until, latest_deadline (lane, device)));
-      guard->replaces = entry != NULL;
+      guard->replaces = entry != NULL || !g_hash_table_contains (lane->swept, device);
       g_ptr_array_add (guards, guard);
     }
   return guards;
@@ -162,6 +176,7 @@ void
 lane_guards_forget (VfLane *lane)
 {
   g_hash_table_remove_all (lane->guards);
+  g_hash_table_remove_all (lane->swept);
   g_clear_pointer (&lane->guard_pause, vf_alarm_cancel);
 }
 
@@ -174,6 +189,7 @@ lane_guards_doubt (VfLane *lane)
   g_hash_table_iter_init (&iter, lane->guards);
   while (g_hash_table_iter_next (&iter, NULL, &value))
     ((LaneGuard *) value)->sure = FALSE;
+  g_hash_table_remove_all (lane->swept);
   g_clear_pointer (&lane->guard_pause, vf_alarm_cancel);
 }
 
@@ -204,6 +220,11 @@ list_wrong (VfLane *lane, GPtrArray *to_end, GPtrArray *to_set)
       gint64 due = latest_deadline (lane, device);
       VfGuard *guard;
 
+      if (due == 0 && vf_clock_now () > entry->guard->until + LAPSED)
+        {
+          g_hash_table_iter_remove (&iter);
+          continue;
+        }
       if (due != 0 ? entry->sure && ABS (entry->guard->until - due) <= NEAR
                    : lane->undo != NULL || vf_ledger_is_frozen (lane->ledger, device))
         continue; /* right; or the last help for a guest whose thaw is owed */

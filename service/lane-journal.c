@@ -251,6 +251,9 @@ adopt_in_doubt (VfLane *lane, const VfRecord *record)
     {
       g_clear_pointer (&lane->saved, vf_freeze_unref);
       lane->saved = freeze;
+      tried = tried_filesystems (record);
+      if (record->engine == VF_ENGINE_EXEC && tried != NULL)
+        lane_guards_adopt (lane, tried, vf_clock_now ());
       lane->restored = TRUE; /* if it runs when libvirt tells of it */
     }
   else if (record->engine == VF_ENGINE_EXEC && !record->damaged && record->state.tried[0] == NULL)

@@ -101,6 +101,7 @@ struct _VfLane {
   GQueue renewals;        /* Renewal*, waiting */
   Renewal *renewing;      /* the one under way */
   GHashTable *guards;     /* guest device → LaneGuard: those that run in the guest, or may */
+  GHashTable *swept;      /* devices: what earlier runs or processes set for them has been ended */
   GHashTable *unanswered; /* devices, of a thaw whose answer was lost */
   VfAlarm *guard_pause;   /* setting or ending them failed; the next attempt */
 

@@ -315,10 +315,10 @@ lane_thawed_by_itself (VfLane *lane, VfLostWhy why)
   gboolean runs = lane->domain->info->active && why == VF_LOST_RESET;
 
   lane->epoch++;
-  if (why == VF_LOST_RESET || why == VF_LOST_DOMAIN_STOPPED || why == VF_LOST_MIGRATED)
+  if (why == VF_LOST_RESET || (why == VF_LOST_DOMAIN_STOPPED && lane->saved == NULL))
     lane_guards_forget (lane);
   else
-    lane_guards_doubt (lane);
+    lane_guards_doubt (lane); /* they are in the memory that may come back */
   lane_lose_all (lane, why);
   vf_ledger_clear (lane->ledger);
   lane_end_period (lane);
@@ -439,10 +439,22 @@ call_thaw (VfLane *lane)
   lane_show (lane);
 }
 
+/* An undo that waits for a stuck fsfreeze does not keep other filesystems from being thawed. */
+static gboolean
+is_others_turn (VfLane *lane)
+{
+  g_autoptr (VfThawPlan) due = NULL;
+
+  if (lane->undo_engine != VF_ENGINE_EXEC || lane->undo->all || lane->attempts % 2 == 0)
+    return FALSE;
+  due = vf_ledger_plan_thaw (lane->ledger, lane_abilities (lane, lane->engine));
+  return due != NULL;
+}
+
 void
 lane_start_thaw (VfLane *lane)
 {
-  lane->thawing_undo = lane->undo != NULL;
+  lane->thawing_undo = lane->undo != NULL && !is_others_turn (lane);
   lane->thawing_engine = lane->thawing_undo ? lane->undo_engine : lane->engine;
   if (lane->thawing_undo && lane->undo->all)
     lane->thawing_engine = VF_ENGINE_AGENT;
@@ -547,7 +559,8 @@ thaw_done (VfLane *lane, gboolean broken)
   forget_debts (lane);
   if (lane->restored && plan->all)
     lane_forget_saved (lane);
-  if (lane->thawing_undo || plan->all)
+  /* An fsfreeze that is stuck may freeze after a thaw by the agent: it is waited for. */
+  if (lane->thawing_undo || (plan->all && !(lane->in_doubt && lane->undo_engine == VF_ENGINE_EXEC)))
     lane_clear_undo (lane);
   lane_check_restored (lane);
   if (!lane->thawing_undo)

@@ -17,6 +17,7 @@ vf_lane_new (VfDomain *domain)
   g_queue_init (&lane->requests);
   g_queue_init (&lane->renewals);
   lane->guards = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, lane_guard_free);
+  lane->swept = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   lane->unanswered = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   lane->settles = g_ptr_array_new_with_free_func (lane_settle_free);
   lane->brakes = lane_waiters_new ();
@@ -41,6 +42,7 @@ vf_lane_free (VfLane *lane)
   g_clear_pointer (&lane->guard_pause, vf_alarm_cancel);
   g_hash_table_unref (lane->guards);
   g_hash_table_unref (lane->unanswered);
+  g_hash_table_unref (lane->swept);
   g_clear_pointer (&lane->map_targets, g_strfreev);
   g_clear_pointer (&lane->forming, vf_freeze_unref);
   g_clear_pointer (&lane->undo_freeze, vf_freeze_unref);
@@ -131,6 +133,7 @@ static void
 send (VfLane *lane, Step step, VfCall *call, void (*done) (VfCall *call, gpointer data),
       VfSlotClass slot_class)
 {
+  call->made = vf_clock_now ();
   call->agent_timeout = lane->domain->config->agent_timeout;
   call->wanted = is_wanted;
   call->done = done;
@@ -477,6 +480,7 @@ vf_lane_event (VfLane *lane, VfEvent event)
       break;
     case VF_EVENT_BOOTED:
       lane_forget_saved (lane);
+      lane_guards_forget (lane);
       break;
     case VF_EVENT_MIGRATED:
       lane_note_saved (lane); /* it may come back */

@@ -64,7 +64,7 @@ static const Script scripts[] = {
   { "engine/configured-anew", FAKE_AGENT, NULL, BARE,
     { "freeze a vda -> map exec-freeze(A,E) <freezing> {A} <frozen> +1 a=1",
       "configure Engine=agent",
-      "freeze b vdb scope=disks -> map exec-freeze(B+B:60s) {A B} +2 b=2",
+      "freeze b vdb scope=disks -> map exec-freeze(B+B!:60s) {A B} +2 b=2",
       "freeze c -> map c=Conflict",
       "thaw 1 -> 1:thawing exec-thaw(A) {B} -1:thawed thaw1=ok",
       "thaw 2 -> 2:thawing exec-thaw(B+B) <thawing> {} <thawed> -2:thawed thaw2=ok",
@@ -74,7 +74,7 @@ static const Script scripts[] = {
   /* what goes wrong */
   { "elsewhere/one-of-two", FAKE_AGENT, NULL, EXEC,
     { "outside freeze B",
-      "freeze a vda vdb -> map exec-freeze(A,B,E+A:60s,B:60s,E:60s) <freezing> {A B} "
+      "freeze a vda vdb -> map exec-freeze(A,B,E+A!:60s,B!:60s,E!:60s) <freezing> {A B} "
         "exec-thaw(A+A) <in-doubt> {B} a=FrozenElsewhere <thawed> exec-thaw(+B,E)",
       "guards -> []",
       "outside thaw B" } },
@@ -87,7 +87,7 @@ static const Script scripts[] = {
       "mute",
       "freeze b vdb -> map probe b=FrozenElsewhere" } },
   { "thawed-outside/seen-at-the-thaw", FAKE_AGENT, NULL, EXEC,
-    { "freeze a vda -> map exec-freeze(A,E+A:60s,E:60s) <freezing> {A} <frozen> +1 a=1 "
+    { "freeze a vda -> map exec-freeze(A,E+A!:60s,E!:60s) <freezing> {A} <frozen> +1 a=1 "
         "exec-thaw(+E)",
       "outside thaw A",
       "thaw 1 -> 1:thawing exec-thaw(A+A) <thawing> <thawed> 1:lost:thawed-outside -1:lost "
@@ -120,29 +120,29 @@ static const Script scripts[] = {
       "thaw 1 -> 1:thawing exec-thaw(A) <thawing> {} <thawed> -1:thawed thaw1=ok" } },
   { "freeze/refused", FAKE_AGENT, NULL, EXEC,
     { "fault exec-freeze refused",
-      "freeze a vda -> map exec-freeze(A,E+A:60s,E:60s) <freezing> a=AgentFailed <thawed>",
+      "freeze a vda -> map exec-freeze(A,E+A!:60s,E!:60s) <freezing> a=AgentFailed <thawed>",
       "guards -> []" } },
   { "freeze/refused-in-a-period", FAKE_AGENT, NULL, EXEC,
-    { "freeze a vda -> map exec-freeze(A,E+A:60s,E:60s) <freezing> {A} <frozen> +1 a=1 "
+    { "freeze a vda -> map exec-freeze(A,E+A!:60s,E!:60s) <freezing> {A} <frozen> +1 a=1 "
         "exec-thaw(+E)",
       "fault exec-freeze refused",
-      "freeze b vdb -> map exec-freeze(B+B:60s) b=AgentFailed",
+      "freeze b vdb -> map exec-freeze(B+B!:60s) b=AgentFailed",
       "guards -> [A:60]",
       "thaw 1 -> 1:thawing exec-thaw(A+A) <thawing> {} <thawed> -1:thawed thaw1=ok" } },
   { "freeze/in-doubt", FAKE_AGENT, NULL, EXEC,
-    { "freeze a vda -> map exec-freeze(A,E+A:60s,E:60s) <freezing> {A} <frozen> +1 a=1 "
+    { "freeze a vda -> map exec-freeze(A,E+A!:60s,E!:60s) <freezing> {A} <frozen> +1 a=1 "
         "exec-thaw(+E)",
       "fault exec-freeze timeout-done",
-      "freeze b vdb -> map exec-freeze(B+B:60s) {A B} exec-thaw(B+B) <in-doubt> {A} "
+      "freeze b vdb -> map exec-freeze(B+B!:60s) {A B} exec-thaw(B+B) <in-doubt> {A} "
         "b=AgentUnavailable <frozen>",
       "guards -> [A:60]",
       "thaw 1 -> 1:thawing exec-thaw(A+A) <thawing> {} <thawed> -1:thawed thaw1=ok" } },
   { "freeze/in-doubt-and-the-thaw-fails", FAKE_AGENT, NULL, EXEC,
-    { "freeze a vda -> map exec-freeze(A,E+A:60s,E:60s) <freezing> {A} <frozen> +1 a=1 "
+    { "freeze a vda -> map exec-freeze(A,E+A!:60s,E!:60s) <freezing> {A} <frozen> +1 a=1 "
         "exec-thaw(+E)",
       "fault exec-freeze timeout-done",
       "fault exec-thaw refused",
-      "freeze b vdb -> map exec-freeze(B+B:60s) {A B} exec-thaw(B+B) <in-doubt> "
+      "freeze b vdb -> map exec-freeze(B+B!:60s) {A B} exec-thaw(B+B) <in-doubt> "
         "b=AgentUnavailable",
       "after 1s -> exec-thaw(B+B) {A} <frozen>",
       "guards -> [A:59]",
@@ -150,46 +150,73 @@ static const Script scripts[] = {
   { "freeze/caller-leaves", FAKE_AGENT, NULL, EXEC,
     { "hold",
       "freeze a vda -> map",
-      "answer -> exec-freeze(A,E+A:60s,E:60s) <freezing>",
+      "answer -> exec-freeze(A,E+A!:60s,E!:60s) <freezing>",
       "left :1.1 -> a=Timeout",
       "go -> {A} exec-thaw(A+A) <thawing> {} <thawed> exec-thaw(+E)",
       "guards -> []" } },
   { "freeze/skipped", FAKE_AGENT, "E|/efi|vfat|vda A|/a|ext4|vda", EXEC,
-    { "freeze a vda -> map exec-freeze(A,E+A:60s,E:60s) <freezing> {A} <frozen> +1 a=1 "
+    { "freeze a vda -> map exec-freeze(A,E+A!:60s,E!:60s) <freezing> {A} <frozen> +1 a=1 "
         "exec-thaw(+E)",
       "guards -> [A:60]",
       "state -> frozen 1:held:1+1 since",
       "thaw 1 -> 1:thawing exec-thaw(A+A) <thawing> {} <thawed> -1:thawed thaw1=ok",
       "guards -> []" } },
   { "freeze/nothing", FAKE_AGENT, "E|/efi|vfat|vda A|/a|ext4|vdb", EXEC,
-    { "freeze a vda -> map exec-freeze(E+E:60s) <freezing> a=NothingToFreeze exec-thaw(+E) "
+    { "freeze a vda -> map exec-freeze(E+E!:60s) <freezing> a=NothingToFreeze exec-thaw(+E) "
         "<thawed>",
       "guards -> []" } },
   { "thaw/refused", FAKE_AGENT, NULL, EXEC,
-    { "freeze a vda -> map exec-freeze(A,E+A:60s,E:60s) <freezing> {A} <frozen> +1 a=1 "
+    { "freeze a vda -> map exec-freeze(A,E+A!:60s,E!:60s) <freezing> {A} <frozen> +1 a=1 "
         "exec-thaw(+E)",
       "fault exec-thaw refused",
       "thaw 1 -> 1:thawing exec-thaw(A+A) <thawing> thaw1=AgentFailed",
       "after 1s -> exec-thaw(A+A) {} <thawed> -1:thawed",
       "guards -> []" } },
   { "thaw/no-answer", FAKE_AGENT, NULL, EXEC,
-    { "freeze a vda -> map exec-freeze(A,E+A:60s,E:60s) <freezing> {A} <frozen> +1 a=1 "
+    { "freeze a vda -> map exec-freeze(A,E+A!:60s,E!:60s) <freezing> {A} <frozen> +1 a=1 "
         "exec-thaw(+E)",
       "fault exec-thaw timeout-done",
       "thaw 1 -> 1:thawing exec-thaw(A+A) <thawing> {} thaw1=AgentUnavailable",
       "after 1s -> exec-thaw(A+A) <thawed> -1:thawed",
       "guards -> []" } },
   { "brake", FAKE_AGENT, NULL, EXEC,
-    { "freeze a vda -> map exec-freeze(A,E+A:60s,E:60s) <freezing> {A} <frozen> +1 a=1 "
+    { "freeze a vda -> map exec-freeze(A,E+A!:60s,E!:60s) <freezing> {A} <frozen> +1 a=1 "
         "exec-thaw(+E)",
       "thaw-all -> 1:lost:thawed-by-other thaw <thawing> {} <thawed> all=ok exec-thaw(+A)",
       "guards -> []",
       "thaw 1 -> -1:lost thaw1=ConsistencyLost" } },
 
+  { "brake/in-doubt", FAKE_AGENT, NULL, EXEC,
+    { "fault exec-freeze timeout-done",
+      "fault exec-thaw refused",
+      "freeze a vda -> map exec-freeze(A,E+A!:60s,E!:60s) <freezing> {A} exec-thaw(A,E+A,E) "
+        "<in-doubt> a=AgentUnavailable",
+      "thaw-all -> thaw {} all=ok exec-thaw(A,E+A,E) <thawed>",
+      "guards -> []" } },
+  { "in-doubt/keeps-nobody-else", FAKE_AGENT, NULL, BARE,
+    { "freeze a vda -> map exec-freeze(A,E) <freezing> {A} <frozen> +1 a=1",
+      "fault exec-freeze timeout-done",
+      "fault exec-thaw refused",
+      "freeze b vdb -> map exec-freeze(B) {A B} exec-thaw(B) <in-doubt> b=AgentUnavailable",
+      "fault exec-thaw ok refused",
+      "thaw 1 -> 1:thawing exec-thaw(A) {B} -1:thawed thaw1=ok exec-thaw(B)",
+      "after 1s -> exec-thaw(B) {} <thawed>",
+      "after 5s" } },
+  { "thaw/no-answer-and-others-hold", FAKE_AGENT, NULL, BARE,
+    { "freeze a vda -> map exec-freeze(A,E) <freezing> {A} <frozen> +1 a=1",
+      "freeze b vdb -> map exec-freeze(B) {A B} +2 b=2",
+      "fault exec-thaw timeout-done timeout timeout timeout timeout timeout",
+      "thaw 1 -> 1:thawing exec-thaw(A) {B} thaw1=AgentUnavailable <thawing>",
+      "after 5s -> exec-thaw(A) exec-thaw(A) exec-thaw(A) exec-thaw(A) exec-verify(A,B)",
+      "after 1min -> exec-thaw(A) exec-verify(A,B) exec-verify(A,B) exec-thaw(A) <frozen> "
+        "-1:thawed exec-verify(B) exec-verify(B) exec-verify(B) exec-verify(B) "
+        "exec-verify(B) exec-verify(B) exec-verify(B) exec-verify(B) 2:lost:expired "
+        "exec-thaw(B) <thawing> {} <thawed>" } },
+
   /* guards */
   { "guard/longer-hold-joins", FAKE_AGENT, NULL, EXEC,
-    { "freeze a vda hold=20s -> map exec-freeze(A,E+A:20s,E:20s) <freezing> {A} <frozen> +1 "
-        "a=1 exec-thaw(+E)",
+    { "freeze a vda hold=20s -> map exec-freeze(A,E+A!:20s,E!:20s) <freezing> {A} <frozen> "
+        "+1 a=1 exec-thaw(+E)",
       "freeze b vda hold=1min -> map exec-freeze(E+A!:60s,E:60s) +2 b=2 exec-thaw(+E)",
       "guards -> [A:60]",
       "thaw 2 -> 2:thawing exec-verify(A) -2:thawed thaw2=ok exec-freeze(+A!:20s)",
@@ -197,15 +224,15 @@ static const Script scripts[] = {
       "thaw 1 -> 1:thawing exec-thaw(A+A) <thawing> {} <thawed> -1:thawed thaw1=ok",
       "guards -> []" } },
   { "guard/shorter-hold-joins", FAKE_AGENT, NULL, EXEC,
-    { "freeze a vda hold=20s -> map exec-freeze(A,E+A:20s,E:20s) <freezing> {A} <frozen> +1 "
-        "a=1 exec-thaw(+E)",
+    { "freeze a vda hold=20s -> map exec-freeze(A,E+A!:20s,E!:20s) <freezing> {A} <frozen> "
+        "+1 a=1 exec-thaw(+E)",
       "freeze b vda hold=10s -> map exec-freeze(E+E:10s) +2 b=2 exec-thaw(+E)",
       "thaw 1 -> 1:thawing exec-verify(A) -1:thawed thaw1=ok exec-freeze(+A!:10s)",
       "guards -> [A:10]",
       "thaw 2 -> 2:thawing exec-thaw(A+A) <thawing> {} <thawed> -2:thawed thaw2=ok" } },
   { "guard/joins-or-fails", FAKE_AGENT, NULL, EXEC,
-    { "freeze a vda hold=20s -> map exec-freeze(A,E+A:20s,E:20s) <freezing> {A} <frozen> +1 "
-        "a=1 exec-thaw(+E)",
+    { "freeze a vda hold=20s -> map exec-freeze(A,E+A!:20s,E!:20s) <freezing> {A} <frozen> "
+        "+1 a=1 exec-thaw(+E)",
       "fault exec-freeze refused",
       "freeze b vda hold=1min -> map exec-freeze(E+A!:60s,E:60s) b=AgentFailed "
         "exec-freeze(+A!:20s)",
@@ -213,16 +240,16 @@ static const Script scripts[] = {
       "after 5s -> exec-verify(A)",
       "thaw 1 -> 1:thawing exec-thaw(A+A) <thawing> {} <thawed> -1:thawed thaw1=ok" } },
   { "guard/renew", FAKE_AGENT, NULL, EXEC,
-    { "freeze a vda hold=20s -> map exec-freeze(A,E+A:20s,E:20s) <freezing> {A} <frozen> +1 "
-        "a=1 exec-thaw(+E)",
+    { "freeze a vda hold=20s -> map exec-freeze(A,E+A!:20s,E!:20s) <freezing> {A} <frozen> "
+        "+1 a=1 exec-thaw(+E)",
       "renew 1 1min -> exec-freeze(+A!:60s) 1:deadline",
       "guards -> [A:60]",
       "renew 1 30s -> 1:deadline exec-freeze(+A!:30s)",
       "guards -> [A:30]",
       "thaw 1 -> 1:thawing exec-thaw(A+A) <thawing> {} <thawed> -1:thawed thaw1=ok" } },
   { "guard/renew-or-fails", FAKE_AGENT, NULL, EXEC,
-    { "freeze a vda hold=20s -> map exec-freeze(A,E+A:20s,E:20s) <freezing> {A} <frozen> +1 "
-        "a=1 exec-thaw(+E)",
+    { "freeze a vda hold=20s -> map exec-freeze(A,E+A!:20s,E!:20s) <freezing> {A} <frozen> "
+        "+1 a=1 exec-thaw(+E)",
       "fault exec-freeze refused",
       "renew 1 1min -> exec-freeze(+A!:60s) renew=AgentFailed",
       "after 5s -> exec-verify(A) exec-freeze(+A!:15s)",
@@ -230,8 +257,8 @@ static const Script scripts[] = {
       "after 15s -> exec-verify(A) exec-verify(A) 1:lost:expired exec-thaw(A+A) <thawing> {} "
         "<thawed>" } },
   { "guard/renew-times-out", FAKE_AGENT, NULL, EXEC,
-    { "freeze a vda hold=1min -> map exec-freeze(A,E+A:60s,E:60s) <freezing> {A} <frozen> +1 "
-        "a=1 exec-thaw(+E)",
+    { "freeze a vda hold=1min -> map exec-freeze(A,E+A!:60s,E!:60s) <freezing> {A} <frozen> "
+        "+1 a=1 exec-thaw(+E)",
       "hold",
       "renew 1 2min timeout=3s -> exec-freeze(+A!:120s)",
       "after 3s -> renew=Timeout",
@@ -239,28 +266,50 @@ static const Script scripts[] = {
       "guards -> [A:57]",
       "thaw 1 -> 1:thawing exec-thaw(A+A) <thawing> {} <thawed> -1:thawed thaw1=ok" } },
   { "guard/renew-while-it-ends", FAKE_AGENT, NULL, EXEC,
-    { "freeze a vda hold=5s -> map exec-freeze(A,E+A:5s,E:5s) <freezing> {A} <frozen> +1 a=1 "
-        "exec-thaw(+E)",
+    { "freeze a vda hold=5s -> map exec-freeze(A,E+A!:5s,E!:5s) <freezing> {A} <frozen> +1 "
+        "a=1 exec-thaw(+E)",
       "hold",
       "renew 1 2min -> exec-freeze(+A!:120s)",
       "after 5s -> 1:lost:expired <thawing>",
       "go -> renew=ConsistencyLost exec-thaw(A+A) {} <thawed>",
       "guards -> []" } },
   { "guard/new-agent", FAKE_AGENT, NULL, EXEC,
-    { "freeze a vda hold=20s -> map exec-freeze(A,E+A:20s,E:20s) <freezing> {A} <frozen> +1 "
-        "a=1 exec-thaw(+E)",
+    { "freeze a vda hold=20s -> map exec-freeze(A,E+A!:20s,E!:20s) <freezing> {A} <frozen> "
+        "+1 a=1 exec-thaw(+E)",
       "agent off",
       "agent on -> exec-freeze(+A!:20s)",
       "thaw 1 -> 1:thawing exec-thaw(A+A) <thawing> {} <thawed> -1:thawed thaw1=ok" } },
+  { "guard/set-to-no-while-held", FAKE_AGENT, NULL, EXEC,
+    { "freeze a vda hold=20s -> map exec-freeze(A,E+A!:20s,E!:20s) <freezing> {A} <frozen> "
+        "+1 a=1 exec-thaw(+E)",
+      "configure Engine=exec FreezeGuard=no",
+      "renew 1 1min -> exec-freeze(+A!:60s) 1:deadline",
+      "guards -> [A:60]",
+      "freeze b vdb -> map exec-freeze(B) {A B} +2 b=2",
+      "guards -> [A:60]",
+      "thaw 1 -> 1:thawing exec-thaw(A+A) {B} -1:thawed thaw1=ok",
+      "guards -> []" } },
+  { "guard/saved", FAKE_AGENT, NULL, EXEC,
+    { "freeze a vda -> map exec-freeze(A,E+A!:60s,E!:60s) <freezing> {A} <frozen> +1 a=1 "
+        "exec-thaw(+E)",
+      "thaw 1 -> 1:thawing exec-thaw(A+A) <thawing> {} <thawed> -1:thawed thaw1=ok",
+      "freeze b vda -> map exec-freeze(A,E+A:60s,E:60s) <freezing> {A} <frozen> +2 b=2 "
+        "exec-thaw(+E)",
+      "save -> 2:lost:domain-stopped exec-thaw(+A) <thawed>",
+      "restore -> thaw <in-doubt> {} <thawed> exec-thaw(+A)",
+      "freeze c vda -> map exec-freeze(A,E+A!:60s,E!:60s) <freezing> {A} <frozen> +3 c=3 "
+        "exec-thaw(+E)",
+      "thaw 3 -> 3:thawing exec-thaw(A+A) <thawing> {} <thawed> -3:thawed thaw3=ok",
+      "guards -> []" } },
   { "guard/reset", FAKE_AGENT, NULL, EXEC,
-    { "freeze a vda -> map exec-freeze(A,E+A:60s,E:60s) <freezing> {A} <frozen> +1 a=1 "
+    { "freeze a vda -> map exec-freeze(A,E+A!:60s,E!:60s) <freezing> {A} <frozen> +1 a=1 "
         "exec-thaw(+E)",
       "reset -> {} 1:lost:reset <thawed>",
-      "freeze b vda -> map exec-freeze(A,E+A:60s,E:60s) <freezing> {A} <frozen> +2 b=2 "
+      "freeze b vda -> map exec-freeze(A,E+A!:60s,E!:60s) <freezing> {A} <frozen> +2 b=2 "
         "exec-thaw(+E)",
       "thaw 2 -> 2:thawing exec-thaw(A+A) <thawing> {} <thawed> -2:thawed thaw2=ok" } },
   { "guard/left-by-a-brake-and-an-agent-freeze", FAKE_AGENT, NULL, EXEC,
-    { "freeze a vda -> map exec-freeze(A,E+A:60s,E:60s) <freezing> {A} <frozen> +1 a=1 "
+    { "freeze a vda -> map exec-freeze(A,E+A!:60s,E!:60s) <freezing> {A} <frozen> +1 a=1 "
         "exec-thaw(+E)",
       "fault exec-thaw refused refused",
       "thaw-all -> 1:lost:thawed-by-other thaw <thawing> {} <thawed> all=ok exec-thaw(+A)",
@@ -269,8 +318,8 @@ static const Script scripts[] = {
       "freeze c -> map freeze <freezing> {A B} <frozen> +2 c=2",
       "thaw 2 -> 2:thawing thaw <thawing> {} <thawed> -2:thawed thaw2=ok" } },
   { "guard/crash", FAKE_AGENT, NULL, EXEC,
-    { "freeze a vda hold=20s -> map exec-freeze(A,E+A:20s,E:20s) <freezing> {A} <frozen> +1 "
-        "a=1 exec-thaw(+E)",
+    { "freeze a vda hold=20s -> map exec-freeze(A,E+A!:20s,E!:20s) <freezing> {A} <frozen> "
+        "+1 a=1 exec-thaw(+E)",
       "crash",
       "recover -> +G <frozen> +1",
       "connect -> on exec-verify(A) exec-freeze(+A!:20s)",
@@ -278,11 +327,11 @@ static const Script scripts[] = {
       "thaw 1 -> 1:thawing exec-thaw(A+A) <thawing> {} <thawed> -1:thawed thaw1=ok",
       "guards -> []" } },
   { "crash/half-done", FAKE_AGENT, NULL, EXEC,
-    { "freeze a vda -> map exec-freeze(A,E+A:60s,E:60s) <freezing> {A} <frozen> +1 a=1 "
+    { "freeze a vda -> map exec-freeze(A,E+A!:60s,E!:60s) <freezing> {A} <frozen> +1 a=1 "
         "exec-thaw(+E)",
       "hold",
       "freeze b vdb -> map",
-      "answer -> exec-freeze(B+B:60s)",
+      "answer -> exec-freeze(B+B!:60s)",
       "carry-out -> {A B}",
       "crash",
       "recover -> +G <frozen> +1 <in-doubt>",
@@ -291,9 +340,9 @@ static const Script scripts[] = {
       "guards -> [A:60]",
       "thaw 1 -> 1:thawing exec-thaw(A+A) <thawing> {} <thawed> -1:thawed thaw1=ok" } },
   { "crash/caller-gone", FAKE_AGENT, NULL, EXEC,
-    { "freeze a vda -> map exec-freeze(A,E+A:60s,E:60s) <freezing> {A} <frozen> +1 a=1 "
+    { "freeze a vda -> map exec-freeze(A,E+A!:60s,E!:60s) <freezing> {A} <frozen> +1 a=1 "
         "exec-thaw(+E)",
-      "freeze b vdb owner=:1.2 -> map exec-freeze(B+B:60s) {A B} +2 b=2",
+      "freeze b vdb owner=:1.2 -> map exec-freeze(B+B!:60s) {A B} +2 b=2",
       "crash",
       "recover another-bus -> +G <thawing>",
       "connect -> on exec-thaw(A,B+A,B) {} <thawed>",
