@@ -48,6 +48,17 @@ pause_verification (VfLane *lane)
         = vf_clock_set (lane->world->clock, vf_clock_now () + interval, on_pause_over, lane);
 }
 
+/* What fell due meanwhile is done with it: one that takes long must leave room for all else. */
+static void
+end_verify (VfLane *lane)
+{
+  for (guint i = 0; i < lane->settles->len; i++)
+    ((Settle *) g_ptr_array_index (lane->settles, i))->verifying = FALSE;
+  lane->verify_due = FALSE;
+  lane_plan_verify (lane);
+  lane_step (lane);
+}
+
 static void
 on_verified (VfCall *call, gpointer data)
 {
@@ -73,10 +84,7 @@ on_verified (VfCall *call, gpointer data)
   else if (vf_ledger_has_holds (lane->ledger))
     lane_finish_settles (lane, lane_is_verified, NULL, FALSE, 0);
   /* else the last holder left meanwhile: the thaw that is due now tells for certain */
-  for (guint i = 0; i < lane->settles->len; i++)
-    ((Settle *) g_ptr_array_index (lane->settles, i))->verifying = FALSE;
-  lane_plan_verify (lane);
-  lane_step (lane);
+  end_verify (lane);
 }
 
 static gboolean
@@ -152,10 +160,7 @@ on_exec_verified (VfCall *call, gpointer data)
       else if (vf_ledger_has_holds (lane->ledger))
         lane_finish_settles (lane, lane_is_verified, NULL, FALSE, 0);
     }
-  for (guint i = 0; i < lane->settles->len; i++)
-    ((Settle *) g_ptr_array_index (lane->settles, i))->verifying = FALSE;
-  lane_plan_verify (lane);
-  lane_step (lane);
+  end_verify (lane);
 }
 
 /* A frozen agent refuses the map; one that tells it is thawed. Engine exec tries to freeze. */

@@ -326,6 +326,19 @@ static const Script scripts[] = {
       "guards -> [A:20]",
       "thaw 1 -> 1:thawing exec-thaw(A+A) <thawing> {} <thawed> -1:thawed thaw1=ok",
       "guards -> []" } },
+  /* The next one falls due while it is under way: it still leaves room for the guard. */
+  { "guard/crash-slow-verification", FAKE_AGENT, NULL, EXEC,
+    { "freeze a vda hold=20s -> map exec-freeze(A,E+A:20s,E:20s) <freezing> {A} <frozen> +1 "
+        "a=1 exec-thaw(+E)",
+      "crash",
+      "recover -> +G <frozen> +1",
+      "hold",
+      "connect -> on exec-verify(A)",
+      "after 6s",
+      "answer -> exec-freeze(+A!:14s)",
+      "go",
+      "after 5s -> exec-verify(A)",
+      "thaw 1 -> 1:thawing exec-thaw(A+A) <thawing> {} <thawed> -1:thawed thaw1=ok" } },
   { "crash/half-done", FAKE_AGENT, NULL, EXEC,
     { "freeze a vda -> map exec-freeze(A,E+A!:60s,E!:60s) <freezing> {A} <frozen> +1 a=1 "
         "exec-thaw(+E)",
