@@ -105,7 +105,8 @@ class BackendService(Service):
 
     def __init__(self, bus: Bus, program: str, config, state_dir, uri: str):
         self.config, self.state_dir = config, state_dir
-        Process.__init__(self, [program, "--config", config, "--state-dir", state_dir, "--uri", uri],
+        Process.__init__(self, [program, "--config", config, "--state-dir", state_dir,
+                                "--uri", uri],
                          SERVICE_USER, {"HOME": "/nonexistent", **sanitizer_options(),
                                         **bus.environment()}, bus.new_file("virtfreezed.log"))
         bus.wait_name("org.virtfreeze1", self)

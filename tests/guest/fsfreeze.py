@@ -11,13 +11,19 @@ from service import Standstill
 
 CONFIG = "AgentTimeout=5s\nFreezeTimeout=20s\nVerifyInterval=500ms\nEngine=exec\n"
 
-# Of a guard the command line is: sh, -c, its script, this name, what it guards, seconds, mountpoint.
-GUARDS = "cat /proc/[0-9]*/cmdline | tr '\\0' '\\n' | grep -c '^virtfreeze-guard$'"
+# The command line of one is: sh, -c, its script, this name, what it guards, seconds, mountpoint.
+GUARDS = ("cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' '\\n' | "
+          "grep -A 2 '^virtfreeze-guard$' | grep -v ^--")
+
+
+def guard_seconds(guest: Guest) -> list[int]:
+    """How long each sleeps in all."""
+    return [int(line) for line in guest.sh(GUARDS)[1].splitlines()[2::3]]
 
 
 def guards(guest: Guest) -> int:
     """How many there are."""
-    return int(guest.sh(GUARDS)[1].splitlines()[-1])
+    return len(guard_seconds(guest))
 
 
 def guard_pids(guest: Guest) -> set[str]:

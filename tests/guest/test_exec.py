@@ -112,7 +112,7 @@ def test_a_filesystem_that_cannot_freeze_is_skipped(guest, root, domain):
     assert (root.get(freeze, "FilesystemsFrozen"), root.get(freeze, "FilesystemsSkipped")) == (1, 1)
     assert root.frozen(domain) == {"/mnt/a", "/mnt/a-bind"}
     still(guest, "a")
-    assert guards(guest) == 1
+    wait_guards(guest, 1)
     root.thaw(freeze)
     assert_thawed(guest)
 
@@ -220,7 +220,7 @@ def test_odd_mountpoints(guest, root, domain, moved):
     assert root.get(freeze, "Engine") == "exec"
     b = still(guest, "b")
     goes_on(guest, "a", "span")
-    assert guards(guest) == 1
+    wait_guards(guest, 1)
     again = root.freeze(domain, "vdy")
     root.thaw(again)                       # which verifies
     b.check()
