@@ -95,6 +95,8 @@ error_describe (const GError *error)
     return g_strdup (copy->message);
   if (is_remote (error, PASSWORD_NEEDED))
     return g_strdup (text);
+  if (g_str_has_prefix (copy->message, text)) /* the service says the same, and more */
+    return g_strdup (copy->message);
   return g_strdup_printf ("%s (%s)", text, copy->message);
 }
 
