@@ -105,6 +105,24 @@ def test_fsfreeze_is_missing(guest, root, domain, fsfreeze):
     wait_guards(guest, 0)
 
 
+def test_the_agent_hangs_in_the_middle(guest, root, domain, fsfreeze):
+    """It is frozen, and nobody knows: that is no refusal, and is undone."""
+    guest.check("cat >/run/wrapper <<'END'\n#!/bin/sh\n[ $1 = -u ] || [ -e /run/stopped ] || "
+                "{ >/run/stopped; kill -STOP $(cat /run/agent.pid); }\n"
+                f"exec /run/fsfreeze \"$@\"\nEND\nchmod 755 /run/wrapper; rm -f {fsfreeze} "
+                f"/run/stopped; cp /run/wrapper {fsfreeze}")
+    with fails("AgentUnavailable", "Timeout"):   # its undo hangs, too
+        root.begin_freeze(domain, "vdx").result(40)
+    assert root.get(domain, "FreezeState") == "in-doubt"
+    still(guest, "a")
+    goes_on(guest, "b")
+    guest.cont_agent()
+    goes_on(guest, "a")
+    root.wait_property(domain, "FreezeState", "thawed", timeout=30)
+    assert root.freezes(domain) == []
+    wait_guards(guest, 0)
+
+
 def test_a_filesystem_that_cannot_freeze_is_skipped(guest, root, domain):
     with fails("NothingToFreeze"):
         root.freeze(domain, "vdab")
