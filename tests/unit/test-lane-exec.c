@@ -328,7 +328,7 @@ static const Script scripts[] = {
       "guards -> []" } },
   /* The next one falls due while it is under way: it still leaves room for the guard. */
   { "guard/crash-slow-verification", FAKE_AGENT, NULL, EXEC,
-    { "freeze a vda hold=20s -> map exec-freeze(A,E+A:20s,E:20s) <freezing> {A} <frozen> +1 "
+    { "freeze a vda hold=20s -> map exec-freeze(A,E+A!:20s,E!:20s) <freezing> {A} <frozen> +1 "
         "a=1 exec-thaw(+E)",
       "crash",
       "recover -> +G <frozen> +1",

@@ -264,7 +264,7 @@ static const Script scripts[] = {
       "hold",
       "thaw 1 -> 1:thawing map",
       "after 11s",
-      "go -> -1:thawed thaw1=ok map" } },
+      "go -> -1:thawed thaw1=ok" } },
   { "deadline/while-disconnected", FAKE_AGENT, NULL, NULL,
     { "freeze a hold=10s -> map freeze <freezing> {A B} <frozen> +1 a=1",
       "disconnect -> off",
