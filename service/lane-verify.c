@@ -163,6 +163,25 @@ on_exec_verified (VfCall *call, gpointer data)
   end_verify (lane);
 }
 
+/* Of what has to be thawed nobody needs to know; a thaw that got no answer may have been done. */
+static GPtrArray *
+list_held (VfLane *lane)
+{
+  g_autoptr (GPtrArray) tried = vf_ledger_list_tried (lane->ledger);
+  g_autoptr (VfThawPlan) due
+      = vf_ledger_plan_thaw (lane->ledger, lane_abilities (lane, lane->engine));
+  GPtrArray *held = vf_map_new ();
+
+  for (guint i = 0; i < tried->len; i++)
+    {
+      VfFilesystem *fs = g_ptr_array_index (tried, i);
+
+      if (due == NULL || due->thaw == NULL || !g_ptr_array_find (due->thaw, fs, NULL))
+        g_ptr_array_add (held, vf_filesystem_ref (fs));
+    }
+  return held;
+}
+
 /* A frozen agent refuses the map; one that tells it is thawed. Engine exec tries to freeze. */
 void
 lane_start_verify (VfLane *lane)
@@ -183,8 +202,8 @@ lane_start_verify (VfLane *lane)
       return;
     }
   if (lane->engine == VF_ENGINE_EXEC)
-    lane_call_exec (lane, STEP_VERIFY, VF_CALL_EXEC_VERIFY, vf_ledger_list_tried (lane->ledger),
-                    NULL, on_exec_verified, VF_SLOT_COMMON);
+    lane_call_exec (lane, STEP_VERIFY, VF_CALL_EXEC_VERIFY, list_held (lane), NULL,
+                    on_exec_verified, VF_SLOT_COMMON);
   else
     lane_call (lane, STEP_VERIFY, VF_CALL_MAP, NULL, on_verified, VF_SLOT_COMMON);
 }
