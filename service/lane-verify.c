@@ -126,15 +126,6 @@ break_some (VfLane *lane, GPtrArray *filesystems)
   lane_finish_settles (lane, covers_broken, filesystems, TRUE, VF_LOST_THAWED_OUTSIDE);
 }
 
-/* A thaw of ours may have done it, and its answer was lost. */
-static gboolean
-is_unanswered (VfLane *lane, const VfCall *call, guint i)
-{
-  const VfFilesystem *fs = g_ptr_array_index (call->filesystems, i);
-
-  return g_hash_table_contains (lane->unanswered, fs->device);
-}
-
 static void
 on_exec_verified (VfCall *call, gpointer data)
 {
@@ -146,7 +137,7 @@ on_exec_verified (VfCall *call, gpointer data)
   if (lane->call_epoch == lane->epoch)
     {
       for (guint i = 0; i < answer->filesystems->len; i++)
-        if (answer->results[i] == VF_RESULT_DONE && !is_unanswered (lane, answer, i))
+        if (answer->results[i] == VF_RESULT_DONE)
           g_ptr_array_add (broken, vf_filesystem_ref (g_ptr_array_index (answer->filesystems, i)));
       if (broken->len > 0)
         break_some (lane, broken);
@@ -176,7 +167,7 @@ list_held (VfLane *lane)
     {
       VfFilesystem *fs = g_ptr_array_index (tried, i);
 
-      if (due == NULL || due->thaw == NULL || !g_ptr_array_find (due->thaw, fs, NULL))
+      if (due == NULL || !g_ptr_array_find (due->thaw, fs, NULL))
         g_ptr_array_add (held, vf_filesystem_ref (fs));
     }
   return held;

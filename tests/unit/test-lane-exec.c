@@ -207,8 +207,8 @@ static const Script scripts[] = {
       "freeze b vdb -> map exec-freeze(B) {A B} +2 b=2",
       "fault exec-thaw timeout-done timeout timeout timeout timeout timeout",
       "thaw 1 -> 1:thawing exec-thaw(A) {B} thaw1=AgentUnavailable <thawing>",
-      "after 5s -> exec-thaw(A) exec-thaw(A) exec-thaw(A) exec-thaw(A) exec-verify(A,B)",
-      "after 1min -> exec-thaw(A) exec-verify(A,B) exec-verify(A,B) exec-thaw(A) <frozen> "
+      "after 5s -> exec-thaw(A) exec-thaw(A) exec-thaw(A) exec-thaw(A) exec-verify(B)",
+      "after 1min -> exec-thaw(A) exec-verify(B) exec-verify(B) exec-thaw(A) <frozen> "
         "-1:thawed exec-verify(B) exec-verify(B) exec-verify(B) exec-verify(B) "
         "exec-verify(B) exec-verify(B) exec-verify(B) exec-verify(B) 2:lost:expired "
         "exec-thaw(B) <thawing> {} <thawed>" } },
