@@ -170,13 +170,16 @@ GPtrArray *
 bus_call_details (BusCall *call)
 {
   GPtrArray *details = g_ptr_array_new_with_free_func (g_free);
-  const VfDomainInfo *info = call->domain->info;
-  const char *driver = vf_domain_engine (call->domain) == VF_ENGINE_TEST ? "TEST" : "QEMU";
-  const char *common[]
-      = { "connect_driver", driver, "domain_name", info->name, "domain_uuid", info->uuid };
+  const VfDomain *domain = call->domain;
 
-  for (gsize i = 0; i < G_N_ELEMENTS (common); i++)
-    g_ptr_array_add (details, vf_text_escape (common[i]));
+  g_assert (domain != NULL); /* whatever has an action is about one */
+  g_ptr_array_add (details, g_strdup ("connect_driver"));
+  g_ptr_array_add (details,
+                   g_strdup (vf_domain_engine (domain) == VF_ENGINE_TEST ? "TEST" : "QEMU"));
+  g_ptr_array_add (details, g_strdup ("domain_name"));
+  g_ptr_array_add (details, vf_text_escape (domain->info->name));
+  g_ptr_array_add (details, g_strdup ("domain_uuid"));
+  g_ptr_array_add (details, vf_text_escape (domain->info->uuid));
   if (call->method->describe != NULL)
     call->method->describe (call, details);
   g_ptr_array_add (details, NULL);

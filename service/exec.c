@@ -142,7 +142,7 @@ run (virDomainPtr domain, VfCall *call, const char *const *argv, VfExecStatus *s
 {
   gint64 limit = g_get_monotonic_time () + run_limit (call);
   gulong pause = POLL_FIRST;
-  gint64 pid;
+  gint64 pid = 0;
 
   call->sent = call->answered = FALSE;
   if (!start (domain, call, argv, TRUE, &pid))
@@ -240,18 +240,12 @@ run_for (virDomainPtr domain, VfCall *call, const char *const *argv, guint i, ch
 }
 
 static gboolean
-freeze_one (virDomainPtr domain, VfCall *call, guint i)
+freeze_path (virDomainPtr domain, VfCall *call, guint i, const char *path)
 {
   const VfFilesystem *fs = g_ptr_array_index (call->filesystems, i);
-  const char *path = find_path (call, fs);
   const char *argv[] = { "fsfreeze", "-f", "--", path, NULL };
   g_autofree char *text = NULL;
 
-  if (path == NULL)
-    {
-      call->answered = TRUE;
-      return fail (call, VF_ERROR_INCOMPLETE, HIDDEN "; use Engine=agent for this domain");
-    }
   if (run_for (domain, call, argv, i, &text) != RAN)
     {
       if (call->answered)
@@ -273,6 +267,17 @@ freeze_one (virDomainPtr domain, VfCall *call, guint i)
                text);
 }
 
+static gboolean
+freeze_one (virDomainPtr domain, VfCall *call, guint i)
+{
+  const char *path = find_path (call, g_ptr_array_index (call->filesystems, i));
+
+  if (path != NULL)
+    return freeze_path (domain, call, i, path);
+  call->answered = TRUE;
+  return fail (call, VF_ERROR_INCOMPLETE, HIDDEN "; use Engine=agent for this domain");
+}
+
 /* --- guards -------------------------------------------------------------------------------------- */
 
 /* What tells the guard of a filesystem from others: of letters and digits alone. */
@@ -291,10 +296,11 @@ start_guard (virDomainPtr domain, VfCall *call, VfGuard *guard)
   g_autofree char *name = guard_name (guard);
   g_autofree char *seconds
       = g_strdup_printf ("%" G_GINT64_FORMAT, MAX (wait, G_USEC_PER_SEC) / G_USEC_PER_SEC);
-  const char *argv[]
-      = { "sh", "-c", GUARD, GUARD_NAME, name, seconds, find_path (call, guard->fs), NULL };
+  static const char script[] = GUARD;
+  const char *path = find_path (call, guard->fs);
+  const char *argv[] = { "sh", "-c", script, GUARD_NAME, name, seconds, path, NULL };
 
-  if (argv[6] == NULL)
+  if (path == NULL)
     argv[6] = g_ptr_array_index (guard->fs->mountpoints, 0);
   return start (domain, call, argv, FALSE, &guard->pid);
 }
@@ -454,6 +460,27 @@ find_freezes (virDomainPtr domain, VfCall *call)
   return fail (call, VF_ERROR_AGENT_FAILED, "a freeze of it is still under way in the guest");
 }
 
+static Outcome
+thaw_one (virDomainPtr domain, VfCall *call, guint i)
+{
+  const char *path = find_path (call, g_ptr_array_index (call->filesystems, i));
+  const char *argv[] = { "fsfreeze", "-u", "--", path, NULL };
+  g_autofree char *text = NULL;
+  Outcome outcome;
+
+  if (path == NULL)
+    {
+      fail (call, VF_ERROR_AGENT_FAILED, HIDDEN);
+      return REFUSED;
+    }
+  outcome = run_for (domain, call, argv, i, &text);
+  if (outcome == RAN && call->results[i] == VF_RESULT_DONE)
+    call->count++;
+  else if (outcome == RAN && call->results[i] != VF_RESULT_NOT_FROZEN)
+    fail (call, VF_ERROR_AGENT_FAILED, "%s", text);
+  return outcome;
+}
+
 /* FALSE: call->error, about the first that is not thawed. One that is stuck does not keep others. */
 static gboolean
 thaw_all (virDomainPtr domain, VfCall *call)
@@ -463,20 +490,7 @@ thaw_all (virDomainPtr domain, VfCall *call)
 
   for (guint i = 0; i < call->filesystems->len && outcome != LOST; i++)
     {
-      const char *path = find_path (call, g_ptr_array_index (call->filesystems, i));
-      const char *argv[] = { "fsfreeze", "-u", "--", path, NULL };
-      g_autofree char *text = NULL;
-
-      if (path == NULL)
-        fail (call, VF_ERROR_AGENT_FAILED, HIDDEN);
-      else
-        {
-          outcome = run_for (domain, call, argv, i, &text);
-          if (outcome == RAN && call->results[i] == VF_RESULT_DONE)
-            call->count++;
-          else if (outcome == RAN && call->results[i] != VF_RESULT_NOT_FROZEN)
-            fail (call, VF_ERROR_AGENT_FAILED, "%s", text);
-        }
+      outcome = thaw_one (domain, call, i);
       if (call->error != NULL && first == NULL)
         first = g_steal_pointer (&call->error);
       g_clear_error (&call->error);

@@ -395,7 +395,7 @@ frozen_by (const VfCall *call, gboolean doubtful)
 {
   GPtrArray *list = vf_map_new ();
 
-  for (guint i = 0; i < call->filesystems->len; i++)
+  for (guint i = 0; call != NULL && i < call->filesystems->len; i++)
     if (call->results[i] == VF_RESULT_DONE || (doubtful && call->results[i] == VF_RESULT_UNKNOWN))
       g_ptr_array_add (list, vf_filesystem_ref (g_ptr_array_index (call->filesystems, i)));
   return list;
