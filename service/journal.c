@@ -57,6 +57,14 @@ parse_name (const char *name, char **uuid, guint64 *number)
   return TRUE;
 }
 
+/* Reads group.NUMBER, as it is written. */
+static gboolean
+parse_group (const char *name, guint64 *group)
+{
+  return g_str_has_prefix (name, GROUP) && name[strlen (GROUP)] != '0'
+         && g_ascii_string_to_unsigned (name + strlen (GROUP), 10, 1, G_MAXINT64, group, NULL);
+}
+
 /* Atomic by the rename; the folder is on tmpfs, so there is nothing to sync. What a crash leaves
  * unfinished is removed at the next start. */
 static gboolean
@@ -195,7 +203,7 @@ list_names (VfJournal *journal)
 
   while (dir != NULL && (name = g_dir_read_name (dir)) != NULL)
     if (!g_str_equal (name, "lock") && !g_str_equal (name, "counter")
-        && !g_str_has_prefix (name, GROUP) && !g_str_has_suffix (name, ".damaged"))
+        && !parse_group (name, NULL) && !g_str_has_suffix (name, ".damaged"))
       g_ptr_array_add (names, g_strdup (name));
   return names;
 }
@@ -210,8 +218,7 @@ list_groups (VfJournal *journal)
   guint64 group;
 
   while (dir != NULL && (name = g_dir_read_name (dir)) != NULL)
-    if (g_str_has_prefix (name, GROUP)
-        && g_ascii_string_to_unsigned (name + strlen (GROUP), 10, 1, G_MAXINT64, &group, NULL))
+    if (parse_group (name, &group))
       g_array_append_val (groups, group);
   return groups;
 }

@@ -185,7 +185,7 @@ vf_lane_restored (VfLane *lane)
 void
 vf_lane_take_saved (VfLane *lane, VfLane *from)
 {
-  g_clear_pointer (&lane->saved, vf_freeze_unref);
+  lane_forget_saved (lane);
   lane->saved = g_steal_pointer (&from->saved);
   lane->ever_frozen = lane->restored = TRUE;
   lane_check_restored (lane);
@@ -249,7 +249,7 @@ adopt_in_doubt (VfLane *lane, const VfRecord *record)
   freeze = freeze_from (lane, record, plan);
   if (record->phase == VF_PHASE_SAVED)
     {
-      g_clear_pointer (&lane->saved, vf_freeze_unref);
+      lane_forget_saved (lane); /* one record is enough to have it thawed */
       lane->saved = freeze;
       tried = tried_filesystems (record);
       if (record->engine == VF_ENGINE_EXEC && tried != NULL)

@@ -239,8 +239,9 @@ test_name_without_a_number (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
 static void
 test_foreign_names (Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
 {
-  static const char *const names[]
-      = { "README", ".freeze", "x.1.freeze", UUID ".freeze", UUID "-1.freeze", "core" };
+  static const char *const names[] = { "README",          ".freeze", "x.1.freeze",  UUID ".freeze",
+                                       UUID "-1.freeze",  "core",    "group.7.bak", "group.007",
+                                       "group.00000freeze" };
 
   for (gsize i = 0; i < G_N_ELEMENTS (names); i++)
     {
@@ -520,6 +521,34 @@ test_recovery_of_a_damaged_record (gconstpointer data)
   fake_host_free (host);
 }
 
+/* Two records that say so of one guest, as after a copy of the folder: one thaw does for both. */
+static void
+test_recovery_of_two_saved (void)
+{
+  FakeHost *host = fake_host_new (FAKE_AGENT);
+  FakeGuest *guest = fake_guest_new (host, "G", "vda", "A|/a|ext4|vda");
+  Service *service = service_new (host, NULL, NULL, NULL);
+  g_autoptr (VfRecord) record = make_record ();
+  VfJournal *journal = vf_journal_open (service->folder, NULL);
+
+  record->phase = VF_PHASE_SAVED;
+  g_free (record->uri);
+  record->uri = g_strdup ("fake:///system");
+  g_free (record->uuid);
+  record->uuid = g_strdup (guest->uuid);
+  for (record->number = 7; record->number <= 8; record->number++)
+    g_assert_true (vf_journal_write (journal, record, NULL));
+  vf_journal_close (journal);
+  fake_guest_freeze (guest);
+  guest->foreign = FALSE;
+  service_start (service, "bus", TRUE);
+  fake_hypervisor_connect (service->hypervisor);
+  service_settle (service);
+  g_assert_false (fake_guest_is_frozen (guest));
+  service_end (service); /* checks that no record is left */
+  fake_host_free (host);
+}
+
 #define ADD(name, func) g_test_add ("/journal/" name, Fixture, NULL, set_up, func, tear_down)
 
 int
@@ -555,5 +584,6 @@ main (int argc, char **argv)
                         test_recovery_of_a_damaged_record);
   g_test_add_data_func ("/journal/recovery/damaged-record-and-release-all", GINT_TO_POINTER (FALSE),
                         test_recovery_of_a_damaged_record);
+  g_test_add_func ("/journal/recovery/two-saved", test_recovery_of_two_saved);
   return g_test_run ();
 }

@@ -525,7 +525,7 @@ on_stopped (gpointer data)
   *(gboolean *) data = TRUE;
 }
 
-/* Each is complete, or forgotten. */
+/* Each is complete, or forgotten. What is no group is set aside. */
 static void
 check_no_groups (Service *service)
 {
@@ -533,7 +533,7 @@ check_no_groups (Service *service)
   const char *name;
 
   while ((name = g_dir_read_name (dir)) != NULL)
-    if (g_str_has_prefix (name, "group."))
+    if (g_str_has_prefix (name, "group.") && !g_str_has_suffix (name, ".damaged"))
       g_error ("%s is left", name);
 }
 
