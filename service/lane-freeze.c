@@ -288,7 +288,7 @@ on_mapped (VfCall *call, gpointer data)
 {
   g_autoptr (VfCall) answer = call;
   VfLane *lane = lane_called (call, data);
-  g_autoptr (VfDomain) domain = lane->domain; /* the call's reference */
+  G_GNUC_UNUSED g_autoptr (VfDomain) domain = lane->domain; /* the call's reference */
 
   if (look_again (lane) == NULL)
     ;
@@ -307,7 +307,7 @@ on_probed (VfCall *call, gpointer data)
 {
   g_autoptr (VfCall) answer = call;
   VfLane *lane = lane_called (call, data);
-  g_autoptr (VfDomain) domain = lane->domain;
+  G_GNUC_UNUSED g_autoptr (VfDomain) domain = lane->domain;
 
   if (look_again (lane) == NULL)
     ;
@@ -658,7 +658,7 @@ on_frozen (VfCall *call, gpointer data)
 {
   g_autoptr (VfCall) answer = call;
   VfLane *lane = lane_called (call, data);
-  g_autoptr (VfDomain) domain = lane->domain;
+  G_GNUC_UNUSED g_autoptr (VfDomain) domain = lane->domain;
 
   if (answer->guards != NULL && lane->call_epoch == lane->epoch)
     lane_guards_set (lane, answer);

@@ -65,7 +65,7 @@ void
 lane_end_hidden (VfLane *lane, VfFreeze *freeze, GError *error)
 {
   g_autoptr (GError) owned = error;
-  g_autoptr (VfFreeze) keep = vf_freeze_ref (freeze);
+  G_GNUC_UNUSED g_autoptr (VfFreeze) keep = vf_freeze_ref (freeze);
   VfRequest *request = find_member (lane, freeze);
 
   freeze->hidden = FALSE;

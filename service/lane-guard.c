@@ -255,7 +255,7 @@ on_ended (VfCall *call, gpointer data)
 {
   g_autoptr (VfCall) answer = call;
   VfLane *lane = lane_called (call, data);
-  g_autoptr (VfDomain) domain = lane->domain;
+  G_GNUC_UNUSED g_autoptr (VfDomain) domain = lane->domain;
 
   answer->guards_left = answer->error != NULL;
   if (lane->call_epoch == lane->epoch)
@@ -268,7 +268,7 @@ on_set (VfCall *call, gpointer data)
 {
   g_autoptr (VfCall) answer = call;
   VfLane *lane = lane_called (call, data);
-  g_autoptr (VfDomain) domain = lane->domain;
+  G_GNUC_UNUSED g_autoptr (VfDomain) domain = lane->domain;
 
   if (lane->call_epoch == lane->epoch)
     lane_guards_set (lane, answer);

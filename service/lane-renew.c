@@ -134,7 +134,7 @@ on_guarded (VfCall *call, gpointer data)
 {
   g_autoptr (VfCall) answer = call;
   VfLane *lane = lane_called (call, data);
-  g_autoptr (VfDomain) domain = lane->domain;
+  G_GNUC_UNUSED g_autoptr (VfDomain) domain = lane->domain;
   GError *error = g_steal_pointer (&answer->error);
 
   if (lane->call_epoch == lane->epoch)

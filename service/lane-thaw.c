@@ -159,7 +159,7 @@ end_hold (VfLane *lane, VfFreeze *freeze)
 void
 lane_release (VfLane *lane, VfFreeze *freeze, VfReleasedWhy why)
 {
-  g_autoptr (VfFreeze) keep = vf_freeze_ref (freeze);
+  G_GNUC_UNUSED g_autoptr (VfFreeze) keep = vf_freeze_ref (freeze);
   Settle *settle = lane_find_settle (lane, freeze);
 
   if (freeze->gone)
@@ -592,7 +592,7 @@ on_thawed (VfCall *call, gpointer data)
 {
   g_autoptr (VfCall) answer = call;
   VfLane *lane = lane_called (call, data);
-  g_autoptr (VfDomain) domain = lane->domain;
+  G_GNUC_UNUSED g_autoptr (VfDomain) domain = lane->domain;
   gboolean unsupported = answer->error != NULL && answer->unsupported && !lane->thawing->all;
 
   if (unsupported)
@@ -678,7 +678,7 @@ on_exec_thawed (VfCall *call, gpointer data)
 {
   g_autoptr (VfCall) answer = call;
   VfLane *lane = lane_called (call, data);
-  g_autoptr (VfDomain) domain = lane->domain;
+  G_GNUC_UNUSED g_autoptr (VfDomain) domain = lane->domain;
 
   if (lane->call_epoch != lane->epoch)
     thaw_overtaken (lane);

@@ -64,7 +64,7 @@ on_verified (VfCall *call, gpointer data)
 {
   g_autoptr (VfCall) answer = call;
   VfLane *lane = lane_called (call, data);
-  g_autoptr (VfDomain) domain = lane->domain;
+  G_GNUC_UNUSED g_autoptr (VfDomain) domain = lane->domain;
 
   if (lane->call_epoch != lane->epoch)
     ; /* all that was verified is over */
@@ -131,7 +131,7 @@ on_exec_verified (VfCall *call, gpointer data)
 {
   g_autoptr (VfCall) answer = call;
   VfLane *lane = lane_called (call, data);
-  g_autoptr (VfDomain) domain = lane->domain;
+  G_GNUC_UNUSED g_autoptr (VfDomain) domain = lane->domain;
   g_autoptr (GPtrArray) broken = vf_map_new ();
 
   if (lane->call_epoch == lane->epoch)
