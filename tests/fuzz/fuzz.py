@@ -1,9 +1,10 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""fuzz.py BUILD [--seconds N] [--keep] [TARGET...]: runs the targets under libFuzzer.
+"""fuzz.py BUILD [--seconds N] [--seed N] [--keep] [TARGET...]: runs the targets under libFuzzer.
 
 Each starts from its corpus here and from what earlier runs in BUILD found; two run at a time.
 Prints what was done. An input that fails is kept in BUILD, and printed as a line for the corpus.
+With --seed inputs are tried in the same order each time: what a change is judged by is not luck.
 With --keep nothing is run: small inputs that reach more are added to the corpora here.
 """
 
@@ -79,12 +80,12 @@ class Target:
             return subprocess.run(self.command(*options), env=self.environment(scratch),
                                   stdout=log, stderr=log).returncode
 
-    def run(self, seconds: int) -> bool:
+    def run(self, seconds: int, seed: int) -> bool:
         with tempfile.TemporaryDirectory() as seeds:
             for number, line in enumerate(lines_of(self.name)):
                 (Path(seeds) / str(number)).write_bytes(unescape(line))
-            status = self.call(f"-max_total_time={seconds}", "-print_final_stats=1",
-                               str(self.found), seeds)
+            status = self.call(f"-max_total_time={seconds}", f"-seed={seed}",
+                               "-print_final_stats=1", str(self.found), seeds)
         print(self.report(status), flush=True)
         return status == 0
 
@@ -128,6 +129,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("build", type=Path)
     parser.add_argument("--seconds", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0, help="0: another one each time")
     parser.add_argument("--keep", action="store_true")
     parser.add_argument("target", nargs="*")
     arguments = parser.parse_intermixed_args()
@@ -144,7 +146,8 @@ def main() -> int:
             target.keep()
         return 0
     with ThreadPoolExecutor(max_workers=2) as pool:
-        good = list(pool.map(lambda target: target.run(arguments.seconds), targets))
+        good = list(pool.map(lambda target: target.run(arguments.seconds, arguments.seed),
+                             targets))
     return 0 if all(good) else 1
 
 
