@@ -66,15 +66,16 @@ group_of (GKeyFile *file, const char *key)
   return NULL;
 }
 
+/* engine: what it then says */
 static gboolean
-write_record (const char *folder, char **lines)
+write_record (const char *folder, char **lines, VfEngine *engine)
 {
   /* The folder is the service's own: nobody else names files there. */
   g_autofree char *name
       = g_strcanon (g_strdup (*lines + 1), G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS ".-", '_');
   g_autofree char *path = g_build_filename (folder, name, NULL);
   g_autoptr (GKeyFile) file = good_record (name);
-  g_autofree char *body = NULL, *sum = NULL, *text = NULL;
+  g_autofree char *value = NULL, *body = NULL, *sum = NULL, *text = NULL;
   gboolean spoilt = FALSE;
 
   for (lines++; *lines != NULL && **lines != '='; lines++)
@@ -92,6 +93,8 @@ write_record (const char *folder, char **lines)
                && !g_str_equal (parts[1], "test"))
         g_key_file_set_value (file, group, key, parts[1]);
     }
+  value = g_key_file_get_value (file, "Freeze", "Engine", NULL);
+  *engine = g_strcmp0 (value, "exec") == 0 ? VF_ENGINE_EXEC : VF_ENGINE_AGENT;
   body = g_key_file_to_data (file, NULL, NULL);
   sum = g_compute_checksum_for_string (G_CHECKSUM_SHA256, body, -1);
   text = g_strconcat (body, CHECKSUM, sum, spoilt ? "x\n" : "\n", NULL);
@@ -118,6 +121,24 @@ name_guest (FakeHost *host, char *name)
              : NULL;
 }
 
+/* Frozen as the records of it say. With some of each engine, which the service does not write, it
+ * stays frozen by someone else, who thaws it in the end. */
+static void
+freeze_as (FakeGuest *guest, gboolean agent, gboolean exec)
+{
+  if (exec && !agent)
+    {
+      fake_guest_thaw (guest);
+      for (guint i = 0; i < guest->filesystems->len; i++)
+        {
+          const FakeFilesystem *fs = g_ptr_array_index (guest->filesystems, i);
+          fake_exec_touch (guest, fs->device, TRUE);
+        }
+      guest->touched = FALSE;
+    }
+  guest->foreign = agent == exec;
+}
+
 int
 LLVMFuzzerTestOneInput (const guint8 *data, gsize size)
 {
@@ -125,6 +146,7 @@ LLVMFuzzerTestOneInput (const guint8 *data, gsize size)
   g_auto (GStrv) lines = g_strsplit (text, "\n", -1);
   FakeHost *host = fake_host_new (FAKE_AGENT);
   Service *service = service_new (host, NULL, NULL, NULL);
+  gboolean named[2][2] = { { FALSE } }; /* of guest, by engine */
 
   fuzz_init ();
   for (guint i = 0; i < 2; i++)
@@ -139,10 +161,13 @@ LLVMFuzzerTestOneInput (const guint8 *data, gsize size)
     if (**line == '=' && line[0][1] != '\0')
       {
         FakeGuest *guest = name_guest (host, *line + 1);
+        VfEngine engine;
 
-        if (write_record (service->folder, line) && guest != NULL)
-          guest->foreign = FALSE;
+        if (write_record (service->folder, line, &engine) && guest != NULL)
+          named[guest == g_ptr_array_index (host->guests, 1)][engine == VF_ENGINE_EXEC] = TRUE;
       }
+  for (guint i = 0; i < 2; i++)
+    freeze_as (g_ptr_array_index (host->guests, i), named[i][0], named[i][1]);
   service_start (service, "bus", TRUE);
   fake_hypervisor_connect (service->hypervisor);
   service_settle (service);
