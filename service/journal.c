@@ -371,9 +371,10 @@ tells_what (const VfRecord *record)
   const VfLedgerState *state = &record->state;
   gboolean tried = FALSE;
 
-  if (record->damaged || state->whole || record->phase == VF_PHASE_FREEZING
-      || record->phase == VF_PHASE_SAVED)
+  if (record->damaged || record->phase == VF_PHASE_FREEZING || record->phase == VF_PHASE_SAVED)
     return TRUE;
+  if (state->whole) /* engine exec freezes what is in a map, and nothing else */
+    return record->engine != VF_ENGINE_EXEC;
   for (char **device = state->covers; *device != NULL; device++)
     {
       if (!is_mapped (state, *device))
