@@ -233,10 +233,20 @@ class Guest:
             wait_until(ready, timeout, f"boot of {self.name}")
         except (RuntimeError, TimeoutError) as error:
             error.add_note(self.log.text() + self.kernel_log.read_text(errors="replace"))
+            error.add_note(self._where())
             raise
         self.log.follow()
         if self._agent_at_boot:
             self.wait_agent()
+
+    def _where(self) -> str:
+        """What it does, as QEMU sees it, for one that hangs."""
+        try:
+            return self.virsh("domstate", "--reason") + "".join(
+                self.virsh("qemu-monitor-command", "--hmp", command)
+                for command in ("info status", "info registers", "x/8i $pc", "info chardev") * 2)
+        except VirshError as error:
+            return str(error)
 
     def suspend(self):
         self.virsh("suspend")
