@@ -38,7 +38,8 @@ static char *
 about (const VfFreeze *freeze)
 {
   g_autofree char *name = vf_text_shorten (freeze->domain->info->name);
-  g_autofree char *disks = g_strjoinv (" ", freeze->disks);
+  g_autofree char *list = g_strjoinv (" ", freeze->disks);
+  g_autofree char *disks = vf_text_shorten (list);
 
   return g_strdup_printf ("Domain “%s”: freeze %" G_GUINT64_FORMAT " (%s; by user %u)", name,
                           freeze->number, *disks != '\0' ? disks : "all disks", freeze->uid);
