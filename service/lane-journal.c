@@ -264,6 +264,7 @@ adopt_in_doubt (VfLane *lane, const VfRecord *record)
   else if (lane->undo != NULL)
     {
       lane->undo->all = TRUE; /* one thaw of all does for both */
+      lane->undo_unknown |= record->damaged || record->engine != VF_ENGINE_AGENT;
       lane_forget_record (lane, freeze);
       vf_freeze_unref (freeze);
     }
@@ -273,6 +274,7 @@ adopt_in_doubt (VfLane *lane, const VfRecord *record)
       if (record->engine == VF_ENGINE_EXEC && tried != NULL)
         lane_guards_adopt (lane, tried, vf_clock_now ());
       lane_set_undo (lane, tried, TRUE, freeze, NULL, NULL);
+      lane->undo_unknown |= record->damaged;
     }
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The state of a lane, shared by lane.c (order of work, events), lane-freeze.c (requests) and
- * lane-thaw.c (thaws), lane-verify.c, lane-guard.c and lane-renew.c. Nobody else includes this.
+ * The state of a lane, shared by lane.c (order of work, events), lane-freeze.c (requests),
+ * lane-thaw.c (thaws) and the other files of this name. Nobody else includes this.
  */
 #pragma once
 
@@ -80,6 +80,7 @@ struct _VfLane {
   gboolean in_doubt;     /* may have been */
   VfFreeze *undo_freeze; /* whose record stands for it; NULL: none */
   VfEngine undo_engine;
+  gboolean undo_unknown; /* not only what the agent itself froze */
   VfRequest *undo_for; /* to be told undo_error when the guest is thawed */
   GError *undo_error;
 
@@ -208,10 +209,14 @@ void lane_check_restored (VfLane *lane);
 gboolean lane_wants_verify (VfLane *lane);
 void lane_start_verify (VfLane *lane);
 
-/* lane-thaw.c */
+/* lane-undo.c */
 void lane_set_undo (VfLane *lane, GPtrArray *filesystems, gboolean in_doubt, VfFreeze *freeze,
                     VfRequest *request, GError *error);
 void lane_clear_undo (VfLane *lane);
+
+/* lane-thaw.c */
+/* Nothing is owed. */
+void lane_forget_debts (VfLane *lane);
 gboolean lane_wants_thaw (VfLane *lane);
 /* The last call timed out, and others like it are waited for: fail fast. */
 gboolean lane_is_quarantined (VfLane *lane);

@@ -302,8 +302,8 @@ lane_is_verified (Settle *settle, gconstpointer data G_GNUC_UNUSED)
   return settle->verifying;
 }
 
-static void
-forget_debts (VfLane *lane)
+void
+lane_forget_debts (VfLane *lane)
 {
   lane->attempts = 0;
   g_clear_pointer (&lane->retry, vf_alarm_cancel);
@@ -327,52 +327,8 @@ lane_thawed_by_itself (VfLane *lane, VfLostWhy why)
   if (lane->undo == NULL || !runs || !lane->in_doubt)
     {
       lane_clear_undo (lane);
-      forget_debts (lane);
+      lane_forget_debts (lane);
     }
-}
-
-/* --- undoing a freeze ------------------------------------------------------------------------ */
-
-/*
- * What a freeze did, or may have done, is thawed before anything else (filesystems NULL: all); then
- * request gets error (both taken; request NULL: nobody waits; error NULL: it has been answered).
- * freeze (taken; may be NULL): its record goes when that is done.
- */
-void
-lane_set_undo (VfLane *lane, GPtrArray *filesystems, gboolean in_doubt, VfFreeze *freeze,
-               VfRequest *request, GError *error)
-{
-  g_assert (lane->undo == NULL && lane->undo_for == NULL);
-  lane->undo = g_new0 (VfThawPlan, 1);
-  /* With engine exec, just those that it touched. */
-  lane->undo_engine = filesystems != NULL && freeze != NULL ? freeze->engine : VF_ENGINE_AGENT;
-  lane->undo->all = filesystems == NULL
-                    || (lane->undo_engine != VF_ENGINE_EXEC && !vf_ledger_in_period (lane->ledger));
-  lane->undo->thaw = filesystems != NULL ? g_ptr_array_ref (filesystems) : vf_map_new ();
-  lane->undo_freeze = freeze;
-  lane->in_doubt = in_doubt;
-  lane->undo_for = request;
-  lane->undo_error = error;
-  forget_debts (lane);
-  if (request != NULL && request->failing != NULL && !request->answered)
-    request->failing (request, error, request->data);
-}
-
-void
-lane_clear_undo (VfLane *lane)
-{
-  g_autoptr (GError) error = g_steal_pointer (&lane->undo_error);
-  g_autoptr (VfFreeze) freeze = g_steal_pointer (&lane->undo_freeze);
-  VfRequest *request = g_steal_pointer (&lane->undo_for);
-
-  if (freeze != NULL)
-    lane_forget_record (lane, freeze);
-  g_clear_pointer (&lane->undo, vf_thaw_plan_free);
-  lane->in_doubt = FALSE;
-  if (request == NULL)
-    return;
-  lane_answer (request, NULL, error);
-  vf_request_free (request);
 }
 
 /* --- thawing ------------------------------------------------------------------------------- */
@@ -388,6 +344,7 @@ lane_wants_thaw (VfLane *lane)
   return plan != NULL;
 }
 
+static void on_looked (VfCall *call, gpointer data);
 static void on_thawed (VfCall *call, gpointer data);
 static void on_exec_thawed (VfCall *call, gpointer data);
 
@@ -419,6 +376,23 @@ lane_fail_fast (VfLane *lane, gboolean (*which) (VfLane *, Settle *))
   answer_all (lane->braking, error);
 }
 
+/*
+ * A thaw hook that always fails, or takes longer than AgentTimeout, gives each thaw an error,
+ * though the guest is thawed by the first. So that it is not run again and again, from the second
+ * retry on the agent is asked for its map before: one that tells it is not frozen. Of what fsfreeze
+ * froze the agent knows nothing.
+ */
+static gboolean
+looks_first (VfLane *lane)
+{
+  if (lane->attempts < 2 || lane->braking->len > 0 || lane->thawing_engine != VF_ENGINE_AGENT
+      || g_hash_table_size (lane->guards) > 0)
+    return FALSE;
+  if (vf_ledger_in_period (lane->ledger) && lane->engine != VF_ENGINE_AGENT)
+    return FALSE;
+  return !lane->thawing_undo || !(lane->undo_unknown || lane->restored);
+}
+
 static void
 call_thaw (VfLane *lane)
 {
@@ -432,6 +406,8 @@ call_thaw (VfLane *lane)
   if (lane->thawing_engine == VF_ENGINE_EXEC)
     lane_call_exec (lane, STEP_THAW, VF_CALL_EXEC_THAW, g_ptr_array_ref (plan->thaw),
                     lane_guards_to_end (lane, plan->thaw), on_exec_thawed, slot_class);
+  else if (looks_first (lane))
+    lane_call (lane, STEP_THAW, VF_CALL_MAP, NULL, on_looked, slot_class);
   else
     lane_call (lane, STEP_THAW, VF_CALL_THAW, plan->all ? NULL : lane_mountpoints (plan->thaw),
                on_thawed, slot_class);
@@ -531,7 +507,7 @@ thaw_failed (VfLane *lane, VfCall *call)
   gint64 wait = RETRY_FIRST << MIN (lane->attempts, 10);
 
   if (!lane_wants_thaw (lane))
-    forget_debts (lane); /* a brake on what was never ours: not owed */
+    lane_forget_debts (lane); /* a brake on what was never ours: not owed */
   else
     {
       if (lane->attempts++ == 0)
@@ -556,7 +532,7 @@ thaw_done (VfLane *lane, gboolean broken)
   if (lane->attempts > 0)
     vf_log_paid (lane->domain, vf_clock_now () - lane->owed_since);
   VF_FAULT ("thaw-answered");
-  forget_debts (lane);
+  lane_forget_debts (lane);
   if (lane->restored && plan->all)
     lane_forget_saved (lane);
   /* An fsfreeze that is stuck may freeze after a thaw by the agent: it is waited for. */
@@ -588,6 +564,31 @@ thaw_overtaken (VfLane *lane)
 }
 
 static void
+on_looked (VfCall *call, gpointer data)
+{
+  g_autoptr (VfCall) answer = call;
+  VfLane *lane = lane_called (call, data);
+  G_GNUC_UNUSED g_autoptr (VfDomain) domain = lane->domain;
+
+  if (answer->error != NULL && answer->answered && lane->call_epoch == lane->epoch)
+    {
+      /* Frozen, or its map is forbidden. */
+      lane_call (lane, STEP_THAW, VF_CALL_THAW,
+                 lane->thawing->all ? NULL : lane_mountpoints (lane->thawing->thaw), on_thawed,
+                 VF_SLOT_COMMON);
+      return;
+    }
+  if (lane->call_epoch != lane->epoch)
+    thaw_overtaken (lane);
+  else if (answer->error != NULL)
+    thaw_failed (lane, answer);
+  else
+    thaw_done (lane, FALSE);
+  g_clear_pointer (&lane->thawing, vf_thaw_plan_free);
+  lane_step (lane);
+}
+
+static void
 on_thawed (VfCall *call, gpointer data)
 {
   g_autoptr (VfCall) answer = call;
@@ -600,7 +601,7 @@ on_thawed (VfCall *call, gpointer data)
       lane->world->hypervisor->no_part_thaw = TRUE; /* physical thaw waits for the other counts */
       if (lane->thawing_undo && lane->undo != NULL)
         lane->undo->all = TRUE; /* but what is in doubt does not */
-      forget_debts (lane);
+      lane_forget_debts (lane);
     }
   else if (lane->call_epoch != lane->epoch)
     thaw_overtaken (lane);

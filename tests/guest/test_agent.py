@@ -20,6 +20,10 @@ FAIL_AT_FIRST_THAW = """#!/bin/sh
 """
 
 
+FAIL_AT_THAW = "#!/bin/sh\necho $1 >>/run/hook.log\n[ $1 = freeze ]\n"
+SLOW_AT_THAW = "#!/bin/sh\necho $1 >>/run/hook.log\n[ $1 = freeze ] || sleep 8\n"
+
+
 def slow_freeze(seconds: float) -> str:
     return f"#!/bin/sh\necho $1 >>/run/hook.log\n[ $1 = thaw ] || sleep {seconds}\n"
 
@@ -174,6 +178,25 @@ def test_a_thaw_hook_that_fails(guest, root, domain, hook):
     assert released(root, freeze) == ["thawed"]
     root.wait_property(domain, "FreezeState", "thawed")
     assert_thawed(guest)
+    root.thaw(root.freeze(domain))
+    assert_thawed(guest)
+
+
+@pytest.mark.parametrize("script", [FAIL_AT_THAW, SLOW_AT_THAW], ids=["fails", "takes-too-long"])
+def test_a_thaw_hook_that_never_does(guest, root, domain, hook, script):
+    """Each thaw gets an error, or no answer; the guest is asked what it is, and the hook is not
+    run for ever."""
+    hook(script)
+    freeze = root.freeze(domain)
+    Standstill(guest)
+    with fails("AgentFailed" if script == FAIL_AT_THAW else "AgentUnavailable"):
+        root.thaw(freeze)
+    root.wait_gone(freeze, 60)
+    assert released(root, freeze) == ["thawed"]
+    root.wait_property(domain, "FreezeState", "thawed")
+    time.sleep(2)   # in which it would be tried again
+    assert guest.check("cat /run/hook.log").split().count("thaw") <= 2
+    hook()
     root.thaw(root.freeze(domain))
     assert_thawed(guest)
 

@@ -125,7 +125,7 @@ static const Script scripts[] = {
     { "guest H -> +H", "hold", "group a G H -> map map freeze <freezing> {A B} <frozen>",
       "answer -> freeze <freezing>", "guest G", "fault thaw refused refused", "guest H",
       "answer refused -> thaw <thawing> thaw <in-doubt>", "go -> <thawed>", "records -> 2:ended",
-      "after 250ms -> thaw", "after 500ms -> thaw {} <thawed> a=H:AgentFailed",
+      "after 250ms -> thaw", "after 500ms -> map thaw {} <thawed> a=H:AgentFailed",
       "records -> none" } },
   { "fails/thaw-is-owed-at-the-deadline",
     FAKE_AGENT,

@@ -621,7 +621,7 @@ static const Script scripts[] = {
       "release-all -> +G <thawing>",
       "connect -> on thaw",
       "records -> 1:ended",
-      "after 2s -> thaw thaw thaw {} <thawed> stopped",
+      "after 2s -> thaw map thaw map thaw {} <thawed> stopped",
       "records -> none" } },
   { "release-all/guest-is-gone", FAKE_AGENT, NULL, NULL,
     { "freeze a -> map freeze <freezing> {A B} <frozen> +1 a=1",

@@ -256,7 +256,7 @@ static const Script scripts[] = {
     { "freeze a hold=10s -> map freeze <freezing> {A B} <frozen> +1 a=1",
       "fault thaw refused refused refused",
       "thaw 1 -> 1:thawing thaw <thawing> thaw1=AgentFailed",
-      "after 11s -> thaw thaw thaw {} <thawed> -1:thawed",
+      "after 11s -> thaw map thaw map thaw {} <thawed> -1:thawed",
       "thaw 1 -> no-freeze" } },
   { "deadline/while-frozen-by-others-and-thawing", FAKE_AGENT, NULL, NULL,
     { "freeze a hold=10s -> map freeze <freezing> {A B} <frozen> +1 a=1",
@@ -610,9 +610,9 @@ static const Script scripts[] = {
       "fault thaw refused refused refused refused refused refused refused refused",
       "thaw 1 -> 1:thawing thaw <thawing> thaw1=AgentFailed",
       "freeze b timeout=5s",
-      "after 5s -> thaw thaw thaw thaw b=AgentUnavailable",
+      "after 5s -> thaw map thaw map thaw map thaw b=AgentUnavailable",
       "state -> thawing 1:thawing:2+1 since",
-      "after 1min -> thaw thaw thaw thaw {} <thawed> -1:thawed" } },
+      "after 1min -> map thaw map thaw map thaw map thaw {} <thawed> -1:thawed" } },
 };
 
 int
