@@ -98,8 +98,8 @@ write_record (const char *folder, char **lines, VfEngine *engine)
   body = g_key_file_to_data (file, NULL, NULL);
   sum = g_compute_checksum_for_string (G_CHECKSUM_SHA256, body, -1);
   text = g_strconcat (body, CHECKSUM, sum, spoilt ? "x\n" : "\n", NULL);
-  /* What is no name for a file is not written. */
-  return g_file_set_contents (path, text, -1, NULL);
+  /* What is no name for a file is not written, nor one that leaves no room for a suffix. */
+  return strlen (name) < 200 && g_file_set_contents (path, text, -1, NULL);
 }
 
 /* A record of a domain that is no more is kept, in case it comes back: none of these is. */
