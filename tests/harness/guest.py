@@ -38,8 +38,10 @@ __all__ = ["BLANK", "Guest", "Libvirtd", "SMALL", "VOLUMES", "VirshError", "Volu
 
 READY = "guest-init: ready"
 
-# `quiet` and the rest save boot time under emulation.
-KERNEL_ARGUMENTS = ("console=ttyS0 quiet nokaslr mitigations=off cryptomgr.notests "
+# `quiet` and the rest save time under emulation. Without `norandmaps` each start of a program has
+# addresses of its own, for which QEMU translates it once more; thousands of translations of one
+# page later, a write to that page, as after a reset, takes minutes.
+KERNEL_ARGUMENTS = ("console=ttyS0 quiet nokaslr norandmaps mitigations=off cryptomgr.notests "
                     "no_timer_check tsc=reliable acpi=noirq")
 
 
