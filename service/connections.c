@@ -3,8 +3,6 @@
 
 #include <libvirt/virterror.h>
 
-#define CALLS_EACH 4
-
 typedef struct {
   virConnectPtr connection;
   guint calls;
@@ -70,22 +68,21 @@ vf_connections_share (VfConnections *connections, virConnectPtr connection)
 virConnectPtr
 vf_connections_take (VfConnections *connections)
 {
-  virConnectPtr connection;
-  Entry *entry;
+  virConnectPtr connection = NULL;
 
   g_mutex_lock (&connections->lock);
-  for (guint i = 0; i < connections->entries->len; i++)
+  for (guint i = 0; i < connections->entries->len && connection == NULL; i++)
     {
-      entry = g_ptr_array_index (connections->entries, i);
-      if (!entry->stale && (entry->shared || entry->calls < CALLS_EACH))
-        {
-          entry->calls++;
-          connection = entry->connection;
-          g_mutex_unlock (&connections->lock);
-          return connection;
-        }
+      Entry *entry = g_ptr_array_index (connections->entries, i);
+
+      if (entry->stale || (!entry->shared && entry->calls > 0))
+        continue;
+      entry->calls++;
+      connection = entry->connection;
     }
   g_mutex_unlock (&connections->lock);
+  if (connection != NULL)
+    return connection;
 
   connection = virConnectOpen (connections->uri);
   if (connection == NULL)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * connections: libvirt connections for calls to guests, at most 4 calls on each.
+ * connections: libvirt connections for calls to guests, one for each call under way.
  *
- * libvirtd serves 5 calls of a connection at a time and reads no more until one ends
- * (max_client_requests in libvirtd.conf), so that calls to hung agents would keep even a plain one
- * waiting. Used by worker threads; thread-safe.
+ * A call on a connection that another thread uses is not always sent at once (seen with libvirt
+ * 9.0: not before something comes for the other one), so that a slow guest held up others. And
+ * libvirtd serves 5 calls of a connection at a time (max_client_requests in libvirtd.conf). Used by
+ * worker threads; thread-safe.
  */
 #pragma once
 
