@@ -6,7 +6,8 @@ this one that is thrown away.
         box.install(*packages())
         box.check("systemctl", "is-active", "virtfreezed")
 
-It is a container of systemd-nspawn, without network, with an overlay of / as its root. It has a
+It is a container of systemd-nspawn, without network, with an overlay of / as its root, or of
+another system's root in $VIRTFREEZE_BOX_ROOT. It has a
 cgroup of its own, also where the machine has the old hierarchies beside the new one. All processes
 are in a process namespace whose first process is killed when we end, however that happens; then
 nothing is left of it.
@@ -86,7 +87,8 @@ mount -t tmpfs tmpfs /run/systemd/nspawn
 mount -t tmpfs -o mode=0755 tmpfs "$root"
 mkdir "$root/changes" "$root/work" "$root/box"
 cp -a "$root.files/." "$root/changes"
-mount -t overlay -o "lowerdir=/,upperdir=$root/changes,workdir=$root/work" overlay "$root/box"
+layers="lowerdir=${VIRTFREEZE_BOX_ROOT:-/},upperdir=$root/changes,workdir=$root/work"
+mount -t overlay -o "$layers" overlay "$root/box"
 exec systemd-nspawn --quiet --directory="$root/box" --boot --machine="$name" --register=no \
     --keep-unit --private-network --link-journal=no --capability=all --system-call-filter=bpf \
     --console=pipe "$@" systemd.unit=sysbox.target </dev/null
@@ -103,7 +105,10 @@ def missing() -> str | None:
 
 
 def packages(*names: str) -> list[Path]:
-    """The Debian packages of this tree, built if a source is newer; all unless named."""
+    """The Debian packages of this tree, built if a source is newer, or those in the folder
+    $VIRTFREEZE_PACKAGES; all unless named."""
+    if given := os.environ.get("VIRTFREEZE_PACKAGES"):
+        return chosen(Path(given), names)
     folder = SOURCE / "build" / "packages"
     listed = subprocess.run(
         ["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others",
@@ -116,6 +121,10 @@ def packages(*names: str) -> list[Path]:
         done = subprocess.run([SOURCE / "run", "packages"], capture_output=True, text=True)
         if done.returncode != 0:
             raise RuntimeError(done.stdout + done.stderr)
+    return chosen(folder, names)
+
+
+def chosen(folder: Path, names: tuple[str, ...]) -> list[Path]:
     return sorted(path for path in folder.glob("*.deb") if "-dbgsym_" not in path.name
                   and (not names or path.name.partition("_")[0] in names))
 
