@@ -35,8 +35,15 @@ path_of (VfJournal *journal, const char *uuid, guint64 number)
   return g_build_filename (journal->folder, name, NULL);
 }
 
-/* Reads DOMAIN-UUID.NUMBER.freeze; number 0 where that part is nonsense: 007 would be written to,
- * and removed, as 7. */
+/* Not 007: that would be written to, and removed, as 7. */
+static gboolean
+parse_number (const char *digits, guint64 *number)
+{
+  return *digits != '0'
+         && g_ascii_string_to_unsigned (digits, 10, 1, G_MAXINT64, number, NULL);
+}
+
+/* Reads DOMAIN-UUID.NUMBER.freeze; number 0 where that part is nonsense. */
 static gboolean
 parse_name (const char *name, char **uuid, guint64 *number)
 {
@@ -52,17 +59,16 @@ parse_name (const char *name, char **uuid, guint64 *number)
       return FALSE;
     }
   digits = g_strndup (name + UUID_LENGTH + 1, strlen (name) - UUID_LENGTH - 1 - strlen (SUFFIX));
-  if (*digits == '0' || !g_ascii_string_to_unsigned (digits, 10, 1, G_MAXINT64, number, NULL))
+  if (!parse_number (digits, number))
     *number = 0;
   return TRUE;
 }
 
-/* Reads group.NUMBER, as it is written. */
+/* Reads group.NUMBER. */
 static gboolean
 parse_group (const char *name, guint64 *group)
 {
-  return g_str_has_prefix (name, GROUP) && name[strlen (GROUP)] != '0'
-         && g_ascii_string_to_unsigned (name + strlen (GROUP), 10, 1, G_MAXINT64, group, NULL);
+  return g_str_has_prefix (name, GROUP) && parse_number (name + strlen (GROUP), group);
 }
 
 /* Atomic by the rename; the folder is on tmpfs, so there is nothing to sync. What a crash leaves

@@ -394,9 +394,18 @@ looks_first (VfLane *lane)
 }
 
 static void
+call_agent (VfLane *lane, VfSlotClass slot_class)
+{
+  const VfThawPlan *plan = lane->thawing;
+
+  lane_call (lane, STEP_THAW, VF_CALL_THAW, plan->all ? NULL : lane_mountpoints (plan->thaw),
+             on_thawed, slot_class);
+}
+
+static void
 call_thaw (VfLane *lane)
 {
-  VfThawPlan *plan = lane->thawing;
+  const VfThawPlan *plan = lane->thawing;
   VfSlotClass slot_class = lane->attempts == 0 ? VF_SLOT_FIRST_THAW : VF_SLOT_COMMON;
 
   if (lane_is_quarantined (lane))
@@ -409,8 +418,7 @@ call_thaw (VfLane *lane)
   else if (looks_first (lane))
     lane_call (lane, STEP_THAW, VF_CALL_MAP, NULL, on_looked, slot_class);
   else
-    lane_call (lane, STEP_THAW, VF_CALL_THAW, plan->all ? NULL : lane_mountpoints (plan->thaw),
-               on_thawed, slot_class);
+    call_agent (lane, slot_class);
   VF_FAULT ("thaw-called");
   lane_show (lane);
 }
@@ -572,10 +580,7 @@ on_looked (VfCall *call, gpointer data)
 
   if (answer->error != NULL && answer->answered && lane->call_epoch == lane->epoch)
     {
-      /* Frozen, or its map is forbidden. */
-      lane_call (lane, STEP_THAW, VF_CALL_THAW,
-                 lane->thawing->all ? NULL : lane_mountpoints (lane->thawing->thaw), on_thawed,
-                 VF_SLOT_COMMON);
+      call_agent (lane, VF_SLOT_COMMON); /* frozen, or its map is forbidden */
       return;
     }
   if (lane->call_epoch != lane->epoch)
