@@ -162,32 +162,57 @@ typedef struct {
   GError *error;
 } Reader;
 
+/* What stands at key, or NULL. We write no backslash; GLib would take it for an escape, and warns
+ * in words of its own when two of a value are none. */
+static char *
+get_encoded (Reader *reader, const char *key)
+{
+  g_autofree char *encoded = NULL;
+
+  if (reader->error != NULL)
+    return NULL;
+  encoded = g_key_file_get_value (reader->file, reader->group, key, &reader->error);
+  if (encoded != NULL && strchr (encoded, '\\') != NULL)
+    {
+      reader->error = g_error_new (G_KEY_FILE_ERROR, G_KEY_FILE_ERROR_INVALID_VALUE,
+                                   "%s has a backslash", key);
+      return NULL;
+    }
+  return g_steal_pointer (&encoded);
+}
+
+static char *
+decode (Reader *reader, const char *key, const char *encoded)
+{
+  char *text = g_uri_unescape_string (encoded, NULL);
+
+  if (text != NULL)
+    return text;
+  if (reader->error == NULL)
+    reader->error = g_error_new (G_KEY_FILE_ERROR, G_KEY_FILE_ERROR_INVALID_VALUE,
+                                 "%s has a %% that stands for nothing", key);
+  return g_strdup ("");
+}
+
 static char *
 get_text (Reader *reader, const char *key)
 {
-  g_autofree char *encoded = NULL;
-  char *text;
+  g_autofree char *encoded = get_encoded (reader, key);
 
-  if (reader->error != NULL)
-    return g_strdup ("");
-  encoded = g_key_file_get_string (reader->file, reader->group, key, &reader->error);
-  text = encoded != NULL ? g_uri_unescape_string (encoded, NULL) : NULL;
-  return text != NULL ? text : g_strdup ("");
+  return encoded != NULL ? decode (reader, key, encoded) : g_strdup ("");
 }
 
 static char **
 get_list (Reader *reader, const char *key)
 {
+  g_autofree char *value = get_encoded (reader, key);
   g_auto (GStrv) encoded = NULL;
   g_autoptr (GPtrArray) list = g_ptr_array_new ();
 
-  if (reader->error == NULL)
+  if (value != NULL)
     encoded = g_key_file_get_string_list (reader->file, reader->group, key, NULL, &reader->error);
   for (char **item = encoded; item != NULL && *item != NULL; item++)
-    {
-      char *text = g_uri_unescape_string (*item, NULL);
-      g_ptr_array_add (list, text != NULL ? text : g_strdup (""));
-    }
+    g_ptr_array_add (list, decode (reader, key, *item));
   g_ptr_array_add (list, NULL);
   return (char **) g_ptr_array_free (g_steal_pointer (&list), FALSE);
 }

@@ -131,6 +131,12 @@ test_other_formats (void)
     { "Number=7\n", "Number=-7\n", FALSE },
     { "DeadlineBootTime=123456789\n", "DeadlineBootTime=9223372036854775807\n", FALSE },
     { "SinceBootTime=120000000\n", "SinceBootTime=-1\n", FALSE },
+    /* We write neither a backslash nor a percent sign that stands for nothing. */
+    { "Lifetime=lease\n", "Lifetime=\\e\\\n", FALSE },
+    { "Bus=", "Bus=\\s", FALSE },
+    { "Bus=", "Bus=%zz", FALSE },
+    { "Covers=", "Covers=\\e\\;", FALSE },
+    { "Covers=", "Covers=%0;", FALSE },
   };
   g_autoptr (VfRecord) record = make_record ();
 
