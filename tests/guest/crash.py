@@ -7,6 +7,8 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from harness import box
 from harness.bus import NAME, Bus, Process, Service, sanitizer_options
 from harness.client import Client
@@ -187,3 +189,28 @@ class Case:
         if self._service is None or not self._service.is_running():
             return ""
         return self._service.close()
+
+
+class Scenarios(dict):
+    """Name → what is done, and the places at which the service can die in it."""
+
+    def at(self, *places: str):
+        """Declares one."""
+        def add(function):
+            self[function.__name__] = function, places
+            return function
+        return add
+
+    def cases(self) -> list[tuple[str, str]]:
+        """Each name with each of its places."""
+        return [(name, place) for name, (_, places) in self.items() for place in places]
+
+    def each(self):
+        """Parametrizes a test with all cases."""
+        return pytest.mark.parametrize("case", self.cases(), indirect=True, ids="-at-".join)
+
+    def live(self, case: Case, name: str):
+        """What the fixture of a case does."""
+        case.scenario = self[name][0]
+        yield case
+        assert not (wrong := case.close()), wrong

@@ -12,7 +12,7 @@ import pytest
 
 pytest.register_assert_rewrite("crash")
 import test_group_crash
-from crash import Case, Holder, places_in_source
+from crash import Case, Holder, Scenarios, places_in_source
 from harness.client import MS, S
 from harness.guest import wait_until
 
@@ -22,15 +22,7 @@ ENDING = ("end-unrecorded", "end-recorded")
 THAWING = ("thaw-uncalled", "thaw-called", "thaw-answered", "thaw-forgotten")
 ADOPTING = ("adopt-read", "adopt-one", "adopt-nameless")
 
-SCENARIOS = {}
-
-
-def scenario(*places):
-    """Declares where the service can die in it."""
-    def add(function):
-        SCENARIOS[function.__name__] = function, places
-        return function
-    return add
+scenarios = Scenarios()
 
 
 # The first freeze
@@ -44,22 +36,22 @@ def die_freezing(case: Case, *disks: str, **options) -> list[Holder]:
     return [Holder(caller, None, caller.name)] if case.place == "held-recorded" else []
 
 
-@scenario(*FREEZING)
+@scenarios.at(*FREEZING)
 def freeze(case):
     return die_freezing(case)
 
 
-@scenario(*FREEZING)
+@scenarios.at(*FREEZING)
 def freeze_as_lease(case):
     return die_freezing(case, lifetime="lease")
 
 
-@scenario(*FREEZING)
+@scenarios.at(*FREEZING)
 def freeze_of_a_disk(case):
     return die_freezing(case, "vdx", scope="disks")
 
 
-@scenario("freeze-answered", "held-recorded")
+@scenarios.at("freeze-answered", "held-recorded")
 def freeze_joins(case):
     case.start()
     first = case.freeze()
@@ -72,7 +64,7 @@ def freeze_joins(case):
     return [first] + [Holder(second, None, second.name)] * (case.place == "held-recorded")
 
 
-@scenario(*THAWING)
+@scenarios.at(*THAWING)
 def caller_vanishes_while_freezing(case):
     case.start_faulty()
     case.guest.set_hook("#!/bin/sh\n[ $1 = thaw ] || sleep 0.5\n")
@@ -85,7 +77,7 @@ def caller_vanishes_while_freezing(case):
     return []
 
 
-@scenario("renew-recorded")
+@scenarios.at("renew-recorded")
 def renew(case):
     case.start_faulty()
     held = case.freeze()
@@ -102,7 +94,7 @@ def held_if_unrecorded(case: Case, *holders: Holder) -> list[Holder]:
     return list(holders) if case.place == "end-unrecorded" else []
 
 
-@scenario(*ENDING, *THAWING)
+@scenarios.at(*ENDING, *THAWING)
 def thaw_by_owner(case):
     case.start_faulty()
     held = case.freeze()
@@ -112,7 +104,7 @@ def thaw_by_owner(case):
     return held_if_unrecorded(case, held)
 
 
-@scenario(*ENDING, *THAWING)
+@scenarios.at(*ENDING, *THAWING)
 def thaw_by_another(case):
     case.start_faulty()
     held = case.freeze(lifetime="lease")
@@ -122,7 +114,7 @@ def thaw_by_another(case):
     return held_if_unrecorded(case, held)
 
 
-@scenario(*ENDING, *THAWING)
+@scenarios.at(*ENDING, *THAWING)
 def deadline(case):
     case.start_faulty()
     case.freeze(hold=300 * MS)
@@ -130,7 +122,7 @@ def deadline(case):
     return []   # the deadline has passed, recorded or not
 
 
-@scenario(*ENDING, *THAWING)
+@scenarios.at(*ENDING, *THAWING)
 def caller_vanishes(case):
     case.start_faulty()
     case.freeze().client.close()
@@ -138,7 +130,7 @@ def caller_vanishes(case):
     return []   # the caller has left, recorded or not
 
 
-@scenario("end-forgotten", *ENDING, *THAWING)
+@scenarios.at("end-forgotten", *ENDING, *THAWING)
 def thaw_all(case):
     case.start_faulty()
     first = case.freeze(lifetime="lease")
@@ -152,7 +144,7 @@ def thaw_all(case):
     return held_if_unrecorded(case, first, last)
 
 
-@scenario("end-unrecorded", "end-forgotten")
+@scenarios.at("end-unrecorded", "end-forgotten")
 def one_of_two_of_everything_ends(case):
     case.start_faulty()
     first, second = case.freeze(), case.freeze()
@@ -175,7 +167,7 @@ def begin_overlap(case: Case) -> tuple[Holder, Holder]:
     return wide, narrow
 
 
-@scenario(*ENDING, *PART)
+@scenarios.at(*ENDING, *PART)
 def one_of_two_ends(case):
     case.start_faulty()
     wide, narrow = begin_overlap(case)
@@ -184,7 +176,7 @@ def one_of_two_ends(case):
     return [narrow, *held_if_unrecorded(case, wide)]
 
 
-@scenario(*ENDING, "thaw-answered", "thaw-forgotten")
+@scenarios.at(*ENDING, "thaw-answered", "thaw-forgotten")
 def the_other_ends_too(case):
     case.start()
     wide, narrow = begin_overlap(case)
@@ -198,7 +190,7 @@ def the_other_ends_too(case):
 
 # Killed again while it takes up what an earlier one left
 
-@scenario(*ADOPTING, "end-unrecorded", "end-forgotten")
+@scenarios.at(*ADOPTING, "end-unrecorded", "end-forgotten")
 def adoption(case):
     case.start()
     creator = case.client()
@@ -212,7 +204,7 @@ def adoption(case):
     return [held, Holder(held.client, lease.path, "")]
 
 
-@scenario(*ADOPTING, *ENDING, *THAWING)
+@scenarios.at(*ADOPTING, *ENDING, *THAWING)
 def adoption_after_the_caller_left(case):
     case.start()
     caller = case.freeze().client
@@ -222,7 +214,7 @@ def adoption_after_the_caller_left(case):
     return []
 
 
-@scenario(*ADOPTING, *THAWING)
+@scenarios.at(*ADOPTING, *THAWING)
 def adoption_after_the_deadline(case):
     case.start()
     deadline = case.freeze(hold=200 * MS).deadline()
@@ -232,7 +224,7 @@ def adoption_after_the_deadline(case):
     return []
 
 
-@scenario(*ADOPTING, *THAWING)
+@scenarios.at(*ADOPTING, *THAWING)
 def adoption_of_a_half_done_freeze(case):
     case.start_faulty("freeze-answered")
     case.client().begin_freeze(case.domain)
@@ -241,7 +233,7 @@ def adoption_of_a_half_done_freeze(case):
     return []
 
 
-@scenario(*ADOPTING, *THAWING)
+@scenarios.at(*ADOPTING, *THAWING)
 def adoption_of_an_owed_thaw(case):
     case.start_faulty("thaw-uncalled")
     held = case.freeze()
@@ -251,7 +243,7 @@ def adoption_of_an_owed_thaw(case):
     return []
 
 
-@scenario(*ADOPTING, *THAWING, "damaged-replaced")
+@scenarios.at(*ADOPTING, *THAWING, "damaged-replaced")
 def adoption_of_a_damaged_record(case):
     case.start()
     case.freeze()
@@ -261,7 +253,7 @@ def adoption_of_a_damaged_record(case):
     return []
 
 
-@scenario("saved-recorded")
+@scenarios.at("saved-recorded")
 def saved_while_frozen(case):
     case.start_faulty()
     case.freeze()
@@ -271,7 +263,7 @@ def saved_while_frozen(case):
     return []
 
 
-@scenario(*ADOPTING, *PART)
+@scenarios.at(*ADOPTING, *PART)
 def adoption_with_a_debt_that_waits(case):
     case.start()
     wide, narrow = begin_overlap(case)
@@ -281,19 +273,13 @@ def adoption_with_a_debt_that_waits(case):
     return [narrow]
 
 
-CASES = [(name, place) for name, (_, places) in SCENARIOS.items() for place in places]
-
-
 @pytest.fixture
 def case(request, guest, bus, polkit):
     name, place = request.param
-    case = Case(guest, bus, place)
-    case.scenario = SCENARIOS[name][0]
-    yield case
-    assert not (wrong := case.close()), wrong
+    yield from scenarios.live(Case(guest, bus, place), name)
 
 
-@pytest.mark.parametrize("case", CASES, indirect=True, ids="-at-".join)
+@scenarios.each()
 def test_killed(case):
     case.check(case.scenario(case))
 
@@ -337,4 +323,5 @@ def test_killed_while_the_guest_thaws(case):
 def test_each_place_of_the_source_is_died_at():
     places = places_in_source()
     assert len(places) == len(set(places)), "a name is used twice"
-    assert set(places) == {place for _, place in CASES + test_group_crash.CASES}
+    cases = scenarios.cases() + test_group_crash.scenarios.cases()
+    assert set(places) == {place for _, place in cases}

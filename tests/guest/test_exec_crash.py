@@ -5,7 +5,7 @@ between two durable states. See test_crash.py."""
 import pytest
 
 pytest.register_assert_rewrite("crash", "fsfreeze")
-from crash import Case, Holder, records
+from crash import Case, Holder, Scenarios, records
 from fsfreeze import CONFIG, goes_on, guest, still, wait_guards
 from harness.client import S
 
@@ -13,15 +13,7 @@ FREEZING = ("freeze-recorded", "freeze-called", "freeze-answered", "held-recorde
 THAWING = ("end-unrecorded", "end-recorded", "thaw-uncalled", "thaw-called", "thaw-answered")
 WRITERS = {"vdx": "a", "vdy": "b"}
 
-SCENARIOS = {}
-
-
-def scenario(*places):
-    """Declares where the service can die in it."""
-    def add(function):
-        SCENARIOS[function.__name__] = function, places
-        return function
-    return add
+scenarios = Scenarios()
 
 
 class ExecCase(Case):
@@ -63,14 +55,14 @@ def begin(case: ExecCase, disk: str) -> Holder:
     return Holder(caller, None, caller.name)
 
 
-@scenario(*FREEZING)
+@scenarios.at(*FREEZING)
 def freeze(case):
     case.start_faulty()
     new = begin(case, "vdx")
     return {"vdx": new} if case.place == "held-recorded" else {}
 
 
-@scenario(*FREEZING)
+@scenarios.at(*FREEZING)
 def grow(case):
     case.start()
     first = case.freeze("vdx")
@@ -81,7 +73,7 @@ def grow(case):
     return {"vdx": first} | ({"vdy": new} if case.place == "held-recorded" else {})
 
 
-@scenario(*THAWING)
+@scenarios.at(*THAWING)
 def thaw_a_part(case):
     case.start_faulty()
     first, second = case.freeze("vdx"), case.freeze("vdy")
@@ -91,7 +83,7 @@ def thaw_a_part(case):
     return {"vdy": second} | ({"vdx": first} if case.place == "end-unrecorded" else {})
 
 
-@scenario("renew-recorded")
+@scenarios.at("renew-recorded")
 def renew(case):
     case.start_faulty()
     held = case.freeze("vdx", hold=30 * S)
@@ -105,18 +97,12 @@ def renew(case):
     return {"vdx": held}
 
 
-CASES = [(name, place) for name, (_, places) in SCENARIOS.items() for place in places]
-
-
 @pytest.fixture
 def case(request, guest, bus, polkit):
     name, place = request.param
-    case = ExecCase(guest, bus, place)
-    case.scenario = SCENARIOS[name][0]
-    yield case
-    assert not (wrong := case.close()), wrong
+    yield from scenarios.live(ExecCase(guest, bus, place), name)
 
 
-@pytest.mark.parametrize("case", CASES, indirect=True, ids="-at-".join)
+@scenarios.each()
 def test_killed(case):
     case.check(case.scenario(case))

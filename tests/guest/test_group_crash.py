@@ -5,19 +5,11 @@ states: afterwards both are held, or none is. See test_crash.py."""
 import pytest
 
 pytest.register_assert_rewrite("crash")
-from crash import Case, Holder, records
+from crash import Case, Holder, Scenarios, records
 from harness.client import Client
 from service import Gate, Standstill, assert_thawed
 
-SCENARIOS = {}
-
-
-def scenario(*places):
-    """Declares where the service can die in it."""
-    def add(function):
-        SCENARIOS[function.__name__] = function, places
-        return function
-    return add
+scenarios = Scenarios()
 
 
 class GroupCase(Case):
@@ -89,7 +81,7 @@ THAWING = ("thaw-uncalled", "thaw-called", "thaw-answered", "thaw-forgotten")
 ADOPTING = ("adopt-read", "adopt-one", "adopt-groups", "adopt-nameless")
 
 
-@scenario("group-begun", *FREEZING, *RECORDED)
+@scenarios.at("group-begun", *FREEZING, *RECORDED)
 def group(case):
     case.start_faulty()
     client = case.begin_group()
@@ -97,7 +89,7 @@ def group(case):
     return all_or_none(case, client)
 
 
-@scenario(*RECORDED)
+@scenarios.at(*RECORDED)
 def group_of_leases(case):
     case.start_faulty()
     client = case.begin_group(lifetime="lease")
@@ -105,7 +97,7 @@ def group_of_leases(case):
     return all_or_none(case, client)
 
 
-@scenario("group-begun", *RECORDED)
+@scenarios.at("group-begun", *RECORDED)
 def group_joins(case):
     """The first guest is frozen already, and stays so for its holder."""
     case.start()
@@ -119,7 +111,7 @@ def group_joins(case):
     return [first, *both], second
 
 
-@scenario("group-uncommitted")
+@scenarios.at("group-uncommitted")
 def another_joins_the_group(case):
     """The first guest is frozen for a group that is not complete, and for somebody else, who keeps
     his freeze."""
@@ -144,7 +136,7 @@ def begin_at_gate(case: GroupCase) -> tuple[Client, Gate]:
     return client, gate
 
 
-@scenario("end-unrecorded", "end-recorded", "group-given-up", *THAWING)
+@scenarios.at("end-unrecorded", "end-recorded", "group-given-up", *THAWING)
 def group_fails(case):
     _, gate = begin_at_gate(case)
     gate.open(1)
@@ -153,7 +145,7 @@ def group_fails(case):
     return [], []
 
 
-@scenario("end-unrecorded", "end-recorded", "group-given-up", "thaw-called")
+@scenarios.at("end-unrecorded", "end-recorded", "group-given-up", "thaw-called")
 def caller_of_the_group_vanishes(case):
     client, gate = begin_at_gate(case)
     client.close()
@@ -164,7 +156,7 @@ def caller_of_the_group_vanishes(case):
 
 # Killed again while it takes up what an earlier one left
 
-@scenario(*ADOPTING, *THAWING)
+@scenarios.at(*ADOPTING, *THAWING)
 def adoption_of_a_half_done_group(case):
     case.start_faulty("group-uncommitted")
     case.begin_group(lifetime="lease")
@@ -174,7 +166,7 @@ def adoption_of_a_half_done_group(case):
     return [], []
 
 
-@scenario(*ADOPTING)
+@scenarios.at(*ADOPTING)
 def adoption_of_a_complete_group(case):
     case.start_faulty("group-committed")
     client = case.begin_group()
@@ -184,19 +176,13 @@ def adoption_of_a_complete_group(case):
     return [Holder(client, None, client.name)], [Holder(client, None, client.name)]
 
 
-CASES = [(name, place) for name, (_, places) in SCENARIOS.items() for place in places]
-
-
 @pytest.fixture
 def case(request, guest, second_guest, bus, polkit):
     name, place = request.param
-    case = GroupCase(guest, second_guest, bus, place)
-    case.scenario = SCENARIOS[name][0]
-    yield case
-    assert not (wrong := case.close()), wrong
+    yield from scenarios.live(GroupCase(guest, second_guest, bus, place), name)
 
 
-@pytest.mark.parametrize("case", CASES, indirect=True, ids="-at-".join)
+@scenarios.each()
 def test_killed(case):
     case.check(case.scenario(case))
 
