@@ -13,6 +13,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from harness import box, libvirtd
+from harness.skip import impossible
 
 FOLDER = Path(__file__).parent
 
@@ -28,7 +29,7 @@ PROMISED = {
 @pytest.mark.parametrize("part", PROMISED)
 def test_bench_works(part):
     if reason := box.missing() or (part == "guests" and libvirtd.missing()):
-        pytest.skip(reason)
+        impossible(reason)
     done = subprocess.run([sys.executable, FOLDER / "bench.py", "--quick", "--only", part],
                           capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
@@ -42,7 +43,7 @@ def test_bench_works(part):
 
 def test_a_soak_of_some_seconds():
     if reason := box.missing():
-        pytest.skip(reason)
+        impossible(reason)
     done = subprocess.run([sys.executable, FOLDER / "soak.py", "--seconds", "20", "--no-guest"],
                           capture_output=True, text=True, timeout=300,
                           env={**os.environ, "PYTHONUNBUFFERED": "1"})

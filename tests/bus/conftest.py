@@ -16,13 +16,14 @@ gi.require_version("Gio", "2.0")
 from harness import box
 from harness.bus import POLKIT, Bus, Polkit, Service
 from harness.fakepolkit import FakePolkit
+from harness.skip import impossible
 
 
 @pytest.fixture(scope="session")
 def machine():
     """The users and folders of an installed service."""
     if reason := box.missing():
-        pytest.skip(reason)
+        impossible(reason)
     box.enter()
 
 

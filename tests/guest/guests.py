@@ -1,18 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Fixtures: one libvirtd and one booted guest for all tests of a run."""
 
-import os
-
 import pytest
 
 from harness.guest import Guest, Libvirtd, image_folder, missing
-
-
-def impossible(reason: str):
-    # A skip that nobody sees is no test: where it matters everything has to be there.
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
+from harness.skip import impossible
 
 
 @pytest.fixture(scope="session")

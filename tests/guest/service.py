@@ -13,6 +13,7 @@ from harness.box import MEMBER
 from harness.bus import Bus, Polkit, Service
 from harness.client import GONE, S, fails
 from harness.guest import SMALL, Guest, wait_until
+from harness.skip import impossible
 
 # Short, so that what comes by the clock comes soon.
 CONFIG = "AgentTimeout=2s\nFreezeTimeout=5s\nVerifyInterval=500ms\n"
@@ -111,7 +112,7 @@ def pytest_configure(config):
 def machine():
     """The users of an installed service. Before libvirtd starts, which has to know them, too."""
     if reason := box.missing():
-        pytest.skip(reason)
+        impossible(reason)
     box.enter()
 
 

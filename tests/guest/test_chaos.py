@@ -6,9 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from conftest import impossible
 from harness import box
 from harness.guest import missing
+from harness.skip import impossible
 
 SECONDS = 60
 SEED = "1"

@@ -20,18 +20,12 @@ from harness import guest as guests
 from harness import sysbox
 from harness.box import SOURCE
 from harness.guest import SMALL, Guest
+from harness.skip import impossible
 from harness.sysbox import BoxLibvirtd, SystemBox
 
 # Short, so that what comes by the clock comes soon; not so short that a busy machine is too slow.
 CONFIG = "[Freeze]\nAgentTimeout=3s\nVerifyInterval=500ms\n"
 DROP_IN = "/etc/virtfreeze/virtfreezed.conf.d/test.conf"
-
-
-def impossible(reason: str):
-    # A skip that nobody sees is no test: where it matters everything has to be there.
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 def run(*command):
