@@ -297,11 +297,10 @@ start_guard (virDomainPtr domain, VfCall *call, VfGuard *guard)
   g_autofree char *seconds
       = g_strdup_printf ("%" G_GINT64_FORMAT, MAX (wait, G_USEC_PER_SEC) / G_USEC_PER_SEC);
   static const char script[] = GUARD;
-  const char *path = find_path (call, guard->fs);
+  const char *found = find_path (call, guard->fs);
+  const char *path = found != NULL ? found : g_ptr_array_index (guard->fs->mountpoints, 0);
   const char *argv[] = { "sh", "-c", script, GUARD_NAME, name, seconds, path, NULL };
 
-  if (path == NULL)
-    argv[6] = g_ptr_array_index (guard->fs->mountpoints, 0);
   return start (domain, call, argv, FALSE, &guard->pid);
 }
 
