@@ -57,6 +57,7 @@ class World:
         self.violations = Violations()
         self.counts: collections.Counter[tuple[str, str]] = collections.Counter()
         self.slowest_calm = 0.0
+        self.thawed_by_anothers: set[str] = set()   # freezes that another caller has tried to end
         self.storm = threading.Event()   # callers go on
         self.over = False
         box.enter()

@@ -122,9 +122,9 @@ class Caller(threading.Thread):
         elif end < 0.25:
             self._world.count("endings", "left to itself")
         else:
-            self._thaw(path, proof)
+            self._thaw(path, proof, options["lifetime"] == "lease")
 
-    def _thaw(self, path: str, proof: "Proof"):
+    def _thaw(self, path: str, proof: "Proof", lease: bool):
         proof.close()
         try:
             self._do(path, "Thaw")
@@ -140,7 +140,11 @@ class Caller(threading.Thread):
         self._world.count("endings", "Thaw succeeded")
         if (told := self._told(path)) != ["Released"]:
             self._world.violations.add(f"{path}: Thaw succeeded, and announced was {told}")
-        if wrong := proof.broken():
+        if lease and path in self._world.thawed_by_anothers:
+            # All callers are one user, so that other was an owner, too. If its Thaw failed, the
+            # guest may have gone on since; this one has joined.
+            self._world.count("checks", "joined another's Thaw of a lease")
+        elif wrong := proof.broken():
             self._world.violations.add(f"{path}: Thaw succeeded although {wrong}")
         elif proof.says_something():
             self._world.count("checks", "held to the end")
@@ -172,7 +176,9 @@ class Caller(threading.Thread):
     def _thaw_anothers(self, guest):
         freezes = self._freezes(guest)
         if freezes:
-            self._do(self._random.choice(freezes), "Thaw")
+            path = self._random.choice(freezes)
+            self._world.thawed_by_anothers.add(path)
+            self._do(path, "Thaw")
 
     def _look(self, guest):
         self._do(self._world.paths[guest.name], "GetFilesystems")
