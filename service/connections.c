@@ -75,7 +75,11 @@ vf_connections_take (VfConnections *connections)
     {
       Entry *entry = g_ptr_array_index (connections->entries, i);
 
-      if (entry->stale || (!entry->shared && entry->calls > 0))
+      if (!entry->shared && entry->calls > 0)
+        continue;
+      /* What is known here already; nothing is sent. */
+      entry->stale |= virConnectIsAlive (entry->connection) != 1;
+      if (entry->stale)
         continue;
       entry->calls++;
       connection = entry->connection;
