@@ -202,6 +202,18 @@ get_text (Reader *reader, const char *key)
   return encoded != NULL ? decode (reader, key, encoded) : g_strdup ("");
 }
 
+/* What callers wrote is told to others on the bus, which takes nothing but UTF-8. */
+static char *
+get_utf8 (Reader *reader, const char *key)
+{
+  char *text = get_text (reader, key);
+
+  if (reader->error == NULL && !g_utf8_validate (text, -1, NULL))
+    reader->error
+        = g_error_new (G_KEY_FILE_ERROR, G_KEY_FILE_ERROR_INVALID_VALUE, "%s is not UTF-8", key);
+  return text;
+}
+
 static char **
 get_list (Reader *reader, const char *key)
 {
@@ -303,10 +315,10 @@ read_record (Reader *reader, VfRecord *record)
   record->name = get_text (reader, "Name");
   record->run = (int) get_number (reader, "Run", -1, G_MAXINT);
   record->bus_id = get_text (reader, "Bus");
-  record->owner = get_text (reader, "Owner");
+  record->owner = get_utf8 (reader, "Owner");
   record->uid = (guint) get_number (reader, "OwnerUID", 0, G_MAXUINT);
   record->lease = get_word (reader, "Lifetime", lifetimes, G_N_ELEMENTS (lifetimes)) == 1;
-  record->reason = get_text (reader, "Reason");
+  record->reason = get_utf8 (reader, "Reason");
   record->disks = get_list (reader, "Disks");
   record->scope = get_word (reader, "Scope", scopes, G_N_ELEMENTS (scopes));
   record->engine = get_word (reader, "Engine", engines, G_N_ELEMENTS (engines));

@@ -135,6 +135,9 @@ test_other_formats (void)
     { "Lifetime=lease\n", "Lifetime=\\e\\\n", FALSE },
     { "Bus=", "Bus=\\s", FALSE },
     { "Bus=", "Bus=%zz", FALSE },
+    { "Owner=", "Owner=%FF", FALSE },
+    { "Reason=", "Reason=%FF", FALSE },
+    { "Type=", "Type=%FF", TRUE },
     { "Covers=", "Covers=\\e\\;", FALSE },
     { "Covers=", "Covers=%0;", FALSE },
   };
