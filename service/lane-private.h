@@ -89,6 +89,7 @@ struct _VfLane {
   gboolean thawing_undo;
   VfEngine thawing_engine;
   guint attempts;       /* that failed; 0: nothing is owed */
+  gboolean thaw_sent;   /* and one of them may have reached the guest */
   gint64 owed_since;    /* boot time, µs: of the first that failed */
   VfAlarm *retry;       /* a thaw failed; the next attempt */
   VfAlarm *pause;       /* a verification failed; the next one */
@@ -208,6 +209,7 @@ void lane_check_restored (VfLane *lane);
 /* lane-verify.c */
 gboolean lane_wants_verify (VfLane *lane);
 void lane_start_verify (VfLane *lane);
+VfCallKind lane_question (VfLane *lane);
 
 /* lane-undo.c */
 void lane_set_undo (VfLane *lane, GPtrArray *filesystems, gboolean in_doubt, VfFreeze *freeze,

@@ -306,6 +306,7 @@ void
 lane_forget_debts (VfLane *lane)
 {
   lane->attempts = 0;
+  lane->thaw_sent = FALSE;
   g_clear_pointer (&lane->retry, vf_alarm_cancel);
 }
 
@@ -379,18 +380,17 @@ lane_fail_fast (VfLane *lane, gboolean (*which) (VfLane *, Settle *))
 /*
  * A thaw hook that always fails, or takes longer than AgentTimeout, gives each thaw an error,
  * though the guest is thawed by the first. So that it is not run again and again, from the second
- * retry on the agent is asked for its map before: one that tells it is not frozen. Of what fsfreeze
- * froze the agent knows nothing.
+ * retry on the agent is asked before whether it is frozen. Of what fsfreeze froze it knows nothing.
  */
 static gboolean
 looks_first (VfLane *lane)
 {
-  if (lane->attempts < 2 || lane->braking->len > 0 || lane->thawing_engine != VF_ENGINE_AGENT
+  if (lane->attempts < 2 || lane->thawing_engine != VF_ENGINE_AGENT
       || g_hash_table_size (lane->guards) > 0)
     return FALSE;
   if (vf_ledger_in_period (lane->ledger) && lane->engine != VF_ENGINE_AGENT)
     return FALSE;
-  return !lane->thawing_undo || !(lane->undo_unknown || lane->restored);
+  return lane->undo == NULL || !(lane->undo_unknown || lane->restored);
 }
 
 static void
@@ -403,7 +403,7 @@ call_agent (VfLane *lane, VfSlotClass slot_class)
 }
 
 static void
-call_thaw (VfLane *lane)
+call_thaw (VfLane *lane, gboolean look)
 {
   const VfThawPlan *plan = lane->thawing;
   VfSlotClass slot_class = lane->attempts == 0 ? VF_SLOT_FIRST_THAW : VF_SLOT_COMMON;
@@ -415,8 +415,8 @@ call_thaw (VfLane *lane)
   if (lane->thawing_engine == VF_ENGINE_EXEC)
     lane_call_exec (lane, STEP_THAW, VF_CALL_EXEC_THAW, g_ptr_array_ref (plan->thaw),
                     lane_guards_to_end (lane, plan->thaw), on_exec_thawed, slot_class);
-  else if (looks_first (lane))
-    lane_call (lane, STEP_THAW, VF_CALL_MAP, NULL, on_looked, slot_class);
+  else if (look)
+    lane_call (lane, STEP_THAW, lane_question (lane), NULL, on_looked, slot_class);
   else
     call_agent (lane, slot_class);
   VF_FAULT ("thaw-called");
@@ -452,7 +452,7 @@ lane_start_thaw (VfLane *lane)
     }
   else
     lane->thawing = vf_ledger_plan_thaw (lane->ledger, lane_abilities (lane, lane->engine));
-  call_thaw (lane);
+  call_thaw (lane, looks_first (lane));
 }
 
 static void
@@ -488,7 +488,7 @@ lane_start_brake (VfLane *lane)
       lane->thawing->all = TRUE;
       lane->thawing->thaw = vf_map_new ();
     }
-  call_thaw (lane);
+  call_thaw (lane, FALSE);
 }
 
 static void
@@ -518,6 +518,7 @@ thaw_failed (VfLane *lane, VfCall *call)
     lane_forget_debts (lane); /* a brake on what was never ours: not owed */
   else
     {
+      lane->thaw_sent |= call->sent && call->kind == VF_CALL_THAW;
       if (lane->attempts++ == 0)
         {
           lane->owed_since = vf_clock_now ();
@@ -588,7 +589,7 @@ on_looked (VfCall *call, gpointer data)
   else if (answer->error != NULL)
     thaw_failed (lane, answer);
   else
-    thaw_done (lane, FALSE);
+    thaw_done (lane, !lane->thawing_undo && !lane->thaw_sent); /* by whom, if not by us? */
   g_clear_pointer (&lane->thawing, vf_thaw_plan_free);
   lane_step (lane);
 }
@@ -613,9 +614,9 @@ on_thawed (VfCall *call, gpointer data)
   else if (answer->error != NULL)
     thaw_failed (lane, answer);
   else
-    /* Only a first thaw that succeeds tells how many were still frozen: after an error, what that
-     * one thawed is missing from the count. */
-    thaw_done (lane, !lane->thawing_undo && lane->attempts == 0
+    /* Only the first thaw that the guest got tells how many were still frozen: after an error, what
+     * that one thawed is missing from the count. */
+    thaw_done (lane, !lane->thawing_undo && !lane->thaw_sent
                          && answer->count < lane->thawing->expected);
   g_clear_pointer (&lane->thawing, vf_thaw_plan_free);
   lane_step (lane);

@@ -173,7 +173,15 @@ list_held (VfLane *lane)
   return held;
 }
 
-/* A frozen agent refuses the map; one that tells it is thawed. Engine exec tries to freeze. */
+/* What a frozen agent refuses, and this guest's answers when it is thawed: one that never told its
+ * map was asked for its time before it was frozen. */
+VfCallKind
+lane_question (VfLane *lane)
+{
+  return vf_ledger_get_map (lane->ledger) != NULL ? VF_CALL_MAP : VF_CALL_PROBE;
+}
+
+/* Engine exec tries to freeze. */
 void
 lane_start_verify (VfLane *lane)
 {
@@ -196,5 +204,5 @@ lane_start_verify (VfLane *lane)
     lane_call_exec (lane, STEP_VERIFY, VF_CALL_EXEC_VERIFY, list_held (lane), NULL,
                     on_exec_verified, VF_SLOT_COMMON);
   else
-    lane_call (lane, STEP_VERIFY, VF_CALL_MAP, NULL, on_verified, VF_SLOT_COMMON);
+    lane_call (lane, STEP_VERIFY, lane_question (lane), NULL, on_verified, VF_SLOT_COMMON);
 }

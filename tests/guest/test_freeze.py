@@ -291,5 +291,11 @@ def test_an_agent_that_tells_no_filesystems(guest, root, domain):
     still.check()
     root.thaw(other)
     assert_thawed(guest)
+    # Whether it is still frozen is seen all the same.
+    freeze, other = root.freeze(domain), root.freeze(domain)
+    guest.virsh("domfsthaw")
+    for lost in freeze, other:
+        with fails("ConsistencyLost"):
+            root.thaw(lost)
     guest.kill_agent()
     guest.start_agent()

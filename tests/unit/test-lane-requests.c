@@ -82,7 +82,7 @@ static const Script scripts[] = {
       "freeze c vda scope=domain -> map probe freeze <freezing> {A B} <frozen> +1 c=1",
       "freeze d vdb -> +2 d=2",
       "freeze e vda scope=disks -> e=NotMapped",
-      "thaw 1 -> 1:thawing map -1:thawed thaw1=ok",
+      "thaw 1 -> 1:thawing probe -1:thawed thaw1=ok",
       "thaw 2 -> 2:thawing thaw <thawing> {} <thawed> -2:thawed thaw2=ok" } },
   { "not-mapped/some-filesystem-names-no-disk", FAKE_AGENT, UNMAPPED, NULL,
     { "freeze a vda scope=disks -> map freeze(/a) <freezing> {A} <frozen> +1 a=1",
