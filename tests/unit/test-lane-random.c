@@ -280,8 +280,7 @@ typedef struct {
   GPtrArray *guests; /* FakeGuest* */
 } GroupAsker;
 
-/* Before its time is over, a group that has failed leaves nothing behind; in clean runs, where there
- * are no debts of others. */
+/* Before its time is over, a group that has failed leaves nothing behind, in clean runs. */
 static void
 check_undone (Run *run, GPtrArray *guests)
 {
@@ -291,7 +290,7 @@ check_undone (Run *run, GPtrArray *guests)
       VfDomain *domain = service_domain (run->service, guest);
 
       if (domain != NULL && domain->freezes->len == 0 && fake_guest_is_frozen (guest)
-          && !guest->foreign && !guest->touched
+          && !guest->foreign && !guest->touched && !service_owes_others (run->service, guest)
           && vf_slots_busy (domain->world->slots) == 0) /* else its thaw may wait for its turn */
         g_error ("a group has failed, and %s is frozen", guest->name);
     }

@@ -400,6 +400,22 @@ has_record (Service *service, const FakeGuest *guest, VfPhase phase)
   return unreadable > 0;
 }
 
+gboolean
+service_owes_others (Service *service, const FakeGuest *guest)
+{
+  guint unreadable = 0;
+  g_autoptr (GPtrArray) records = read_records (service, &unreadable);
+
+  for (guint i = 0; i < records->len; i++)
+    {
+      const VfRecord *record = g_ptr_array_index (records, i);
+      if (g_str_equal (record->uuid, guest->uuid) && record->phase == VF_PHASE_ENDED
+          && record->group == 0)
+        return TRUE;
+    }
+  return FALSE;
+}
+
 static gboolean
 covers (const VfFreeze *freeze, const char *device)
 {

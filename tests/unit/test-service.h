@@ -57,4 +57,6 @@ void service_note (Service *service, const char *format, ...) G_GNUC_PRINTF (2, 
 /* The promises. */
 void service_check (Service *service);
 void service_check_recorded (Service *service, const FakeGuest *guest, const VfCall *call);
+/* Whether a thaw is due for a freeze that has ended and was not of a group. */
+gboolean service_owes_others (Service *service, const FakeGuest *guest);
 void service_check_not_held (Service *service, const FakeGuest *guest, const FakeFilesystem *fs);
