@@ -4,7 +4,7 @@
 
 Each starts from its corpus here and from what earlier runs in BUILD found; two run at a time.
 Prints what was done. An input that fails is kept in BUILD, and printed as a line for the corpus.
-With --seed inputs are tried in the same order each time: what a change is judged by is not luck.
+With --seed the first inputs are the same each time; later ones are not, libFuzzer goes its own way.
 With --keep nothing is run: small inputs that reach more are added to the corpora here.
 """
 
