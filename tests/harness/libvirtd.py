@@ -240,11 +240,5 @@ class Libvirtd:
         self._outside.wait(30)
         self._outside.stdout.close()
         if self._nsenter:
-            try:
-                # libvirtd gives its workers 30 s.
-                self._nsenter.wait(40)
-            except subprocess.TimeoutExpired:
-                print("libvirtd does not end, and is killed", flush=True)   # as systemd does
-                os.kill(self._pid, signal.SIGKILL)
-                self._nsenter.wait(30)
+            self._nsenter.wait(30)
             self._nsenter = None
