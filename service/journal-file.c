@@ -162,6 +162,15 @@ typedef struct {
   GError *error;
 } Reader;
 
+/* It was not written by us: what is wrong with the value at key. */
+static void
+refuse (Reader *reader, const char *key, const char *what)
+{
+  if (reader->error == NULL)
+    reader->error = g_error_new (G_KEY_FILE_ERROR, G_KEY_FILE_ERROR_INVALID_VALUE, "%s %s", key,
+                                 what);
+}
+
 /* What stands at key, or NULL. We write no backslash; GLib would take it for an escape, and warns
  * in words of its own when two of a value are none. */
 static char *
@@ -174,8 +183,7 @@ get_encoded (Reader *reader, const char *key)
   encoded = g_key_file_get_value (reader->file, reader->group, key, &reader->error);
   if (encoded != NULL && strchr (encoded, '\\') != NULL)
     {
-      reader->error = g_error_new (G_KEY_FILE_ERROR, G_KEY_FILE_ERROR_INVALID_VALUE,
-                                   "%s has a backslash", key);
+      refuse (reader, key, "has a backslash");
       return NULL;
     }
   return g_steal_pointer (&encoded);
@@ -188,9 +196,7 @@ decode (Reader *reader, const char *key, const char *encoded)
 
   if (text != NULL)
     return text;
-  if (reader->error == NULL)
-    reader->error = g_error_new (G_KEY_FILE_ERROR, G_KEY_FILE_ERROR_INVALID_VALUE,
-                                 "%s has a %% that stands for nothing", key);
+  refuse (reader, key, "has a % that stands for nothing");
   return g_strdup ("");
 }
 
@@ -208,9 +214,8 @@ get_utf8 (Reader *reader, const char *key)
 {
   char *text = get_text (reader, key);
 
-  if (reader->error == NULL && !g_utf8_validate (text, -1, NULL))
-    reader->error
-        = g_error_new (G_KEY_FILE_ERROR, G_KEY_FILE_ERROR_INVALID_VALUE, "%s is not UTF-8", key);
+  if (!g_utf8_validate (text, -1, NULL))
+    refuse (reader, key, "is not UTF-8");
   return text;
 }
 
@@ -238,9 +243,8 @@ get_number (Reader *reader, const char *key, gint64 min, gint64 max)
   if (reader->error != NULL)
     return 0;
   number = g_key_file_get_int64 (reader->file, reader->group, key, &reader->error);
-  if (reader->error == NULL && (number < min || number > max))
-    reader->error
-        = g_error_new (G_KEY_FILE_ERROR, G_KEY_FILE_ERROR_INVALID_VALUE, "%s is out of range", key);
+  if (number < min || number > max)
+    refuse (reader, key, "is out of range");
   return reader->error == NULL ? number : 0;
 }
 
@@ -266,9 +270,7 @@ get_word (Reader *reader, const char *key, const char *const *words, guint n)
   for (guint i = 0; i < n; i++)
     if (g_str_equal (text, words[i]))
       return i;
-  if (reader->error == NULL)
-    reader->error = g_error_new (G_KEY_FILE_ERROR, G_KEY_FILE_ERROR_INVALID_VALUE,
-                                 "%s is none of the known words", key);
+  refuse (reader, key, "is none of the known words");
   return 0;
 }
 

@@ -581,7 +581,7 @@ on_looked (VfCall *call, gpointer data)
 
   if (answer->error != NULL && answer->answered && lane->call_epoch == lane->epoch)
     {
-      call_agent (lane, VF_SLOT_COMMON); /* frozen, or its map is forbidden */
+      call_agent (lane, VF_SLOT_COMMON); /* frozen, or forbidden to tell */
       return;
     }
   if (lane->call_epoch != lane->epoch)
